@@ -1,0 +1,1 @@
+//! Analyses of text and values that several formats share.

@@ -1,0 +1,54 @@
+//! One file per format. A format is recognised by content, as its loaders would; names only add readings.
+
+use crate::cx::{Cx, Stop};
+use std::io;
+use wb_blob::Blob;
+
+/// How sure a format is that some loader would open these bytes as itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// No loader of this format opens it.
+    No,
+    /// Possible, if nothing else explains the bytes better.
+    Weak,
+    /// A loader opens it.
+    Strong,
+}
+
+/// What claims are decided on: the beginning and the end of a blob, read once.
+pub struct Probe {
+    /// The whole blob, for claims that must look further.
+    pub blob: Blob,
+    /// At most the first 4 KiB.
+    pub head: Vec<u8>,
+    /// At most the last 64 KiB + 22 bytes (where a zip's end record can be).
+    pub tail: Vec<u8>,
+}
+
+impl Probe {
+    const HEAD: usize = 4 << 10;
+    const TAIL: u64 = (64 << 10) + 22;
+
+    pub(crate) fn new(blob: &Blob) -> io::Result<Self> {
+        let head = blob.head(Self::HEAD)?;
+        let tail = if blob.len() <= head.len() as u64 {
+            head.clone()
+        } else {
+            blob.read_range(blob.len().saturating_sub(Self::TAIL)..blob.len())?
+        };
+        Ok(Self { blob: blob.clone(), head, tail })
+    }
+}
+
+/// A file format.
+pub trait Format: Sync {
+    /// Stable id, lower-case.
+    fn id(&self) -> &'static str;
+    /// Would a loader of this format open these bytes? By content only.
+    fn claim(&self, probe: &Probe) -> Claim;
+    /// Records what loading would do. Every byte is attributed: structure, data, or a gap.
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop>;
+}
+
+/// All formats. The order is the order of scanning and of format ids in reports.
+pub static REGISTRY: &[&dyn Format] = &[];
