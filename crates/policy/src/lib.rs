@@ -1,1 +1,24 @@
+//! An organisation's policy: a TOML file becomes a [`Policy`], and [`decide`] turns one judged file
+//! and what is known about its request into a [`Decision`].
+//!
+//! Everything here is pure: no clock, no disk, no network. Today's date is part of the [`Context`],
+//! so the same report under the same policy on the same day always gives the same decision.
+//!
+//! Precedence: deny lists and allow-lists; malicious; partial and unsupported; rules; warn.
+//! An allow-list restricts what may be pulled and never lifts a finding. A malicious verdict is lifted
+//! only by an exception for the exact SHA-256.
+#![warn(missing_docs)]
 
+mod context;
+mod decide;
+mod decision;
+mod exception;
+mod parse;
+mod policy;
+
+pub use context::{Context, Repo, RepoKind};
+pub use decide::decide;
+pub use decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
+pub use exception::{Exception, MAX_EXCEPTION_DAYS, Scope};
+pub use parse::{PolicyError, PolicyErrors};
+pub use policy::{Level, Policy, Profile};
