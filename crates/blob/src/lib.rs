@@ -5,9 +5,11 @@
 #![warn(missing_docs)]
 
 mod budget;
+mod digest;
 mod read_at;
 mod window;
 
 pub use budget::{Budget, Exhausted, Limits, Resource};
+pub use digest::{NotADigest, Sha256Digest};
 pub use read_at::{Blob, ReadAt};
 pub use window::Window;
