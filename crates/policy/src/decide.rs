@@ -1,19 +1,350 @@
 //! Report and context to decision.
+
 use crate::context::Context;
-use crate::decision::{Action, Decision};
-use crate::policy::Policy;
-use wb_verdict::Report;
-/// Decides about one file. Pure and total.
-pub fn decide(policy: &Policy, _report: &Report, _context: &Context<'_>) -> Decision {
-    Decision {
-        action: Action::Block,
-        because_findings: false,
-        clause: "unfinished".into(),
-        reasons: vec![],
-        would: None,
-        exceptions: vec![],
-        policy: policy.name().into(),
-        contact: None,
-        permission: None,
+use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
+use crate::exception::{Exception, Scope};
+use crate::policy::{Level, Policy, Profile};
+use wb_verdict::{Coverage, Family, Finding, Report, UnknownReason, Verdict};
+
+/// Extensions of formats that hold tensors and nothing that runs.
+const SAFE_EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
+
+/// Prefixes of the ids of formats whose loaders unpickle.
+const PICKLE_FORMATS: [&str; 4] = ["pickle", "torch", "joblib", "npy-object"];
+
+/// Causes kept in a decision; the strictest come first.
+const MAX_REASONS: usize = 64;
+
+/// Clauses that are not because of findings: the file could not be judged.
+const PARTIAL: &str = "partial";
+const UNSUPPORTED: &str = "unknown.unsupported";
+
+/// Decides about one file. Pure and total: every report under every policy has exactly one decision.
+///
+/// Bytes can be released (see [`Decision::allowed`]) only if the action is allow or warn and report and
+/// context carry the same SHA-256, so a report of one file never releases another.
+pub fn decide(policy: &Policy, report: &Report, context: &Context<'_>) -> Decision {
+    let mut judge = Judge { policy, report, context, reasons: Vec::new(), applied: Vec::new() };
+    let mismatch =
+        matches!((&report.sha256, context.sha256), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
+    judge.lists();
+    judge.content();
+    judge.finish(mismatch)
+}
+
+struct Judge<'a> {
+    policy: &'a Policy,
+    report: &'a Report,
+    context: &'a Context<'a>,
+    /// In order of precedence.
+    reasons: Vec<Reason>,
+    applied: Vec<AppliedException>,
+}
+
+impl<'a> Judge<'a> {
+    fn reason(&mut self, level: Level, clause: impl Into<String>, text: impl Into<String>) {
+        let Some(action) = action(level) else { return };
+        self.reasons.push(Reason {
+            action,
+            clause: clause.into(),
+            rule: None,
+            location: String::new(),
+            text: text.into(),
+            evidence: String::new(),
+        });
+    }
+
+    fn finding(&mut self, level: Level, clause: impl Into<String>, finding: &Finding) {
+        let Some(action) = action(level) else { return };
+        self.reasons.push(Reason {
+            action,
+            clause: clause.into(),
+            rule: Some(finding.rule.clone()),
+            location: finding.location.to_string(),
+            text: finding.message.clone(),
+            evidence: finding.evidence.clone(),
+        });
+    }
+
+    /// Deny lists, then allow-lists. Files on disk have no repository and are not restricted.
+    fn lists(&mut self) {
+        let Some(repo) = self.context.repo else { return };
+        let policy = self.policy;
+        let organisation = repo.organisation().unwrap_or("");
+        let full = format!("{}/{}", repo.kind.plural(), repo.id);
+        let is_model = |set: &globset::GlobSet| set.is_match(&repo.id) || set.is_match(&full);
+        let shown = wb_verdict::escape(&repo.id);
+        if policy.organisations.deny.is_match(organisation) {
+            self.reason(Level::Block, "organisations.deny", format!("the organisation of {shown} is denied"));
+        }
+        if is_model(&policy.models.deny) {
+            self.reason(Level::Block, "models.deny", format!("{shown} is denied"));
+        }
+        if policy.organisations.allow.as_ref().is_some_and(|set| !set.is_match(organisation)) {
+            let text = format!("the organisation of {shown} is not among those allowed");
+            self.reason(Level::Block, "organisations.allow", text);
+        }
+        if policy.models.allow.as_ref().is_some_and(|set| !is_model(set)) {
+            self.reason(Level::Block, "models.allow", format!("{shown} is not among the models allowed"));
+        }
+    }
+
+    /// Everything that follows from the bytes, in order of precedence.
+    fn content(&mut self) {
+        let context = self.context;
+        let active: Vec<&Exception> = self
+            .policy
+            .exceptions
+            .iter()
+            .filter(|e| e.holds_on(context.today) && e.covers(context.sha256, context.repo))
+            .collect();
+        let everything =
+            active.iter().find(|e| matches!(e.scope, Scope::Sha256(_)) && e.rules.is_empty()).copied();
+        if let Some(exception) = everything {
+            let before = self.reasons.len();
+            self.judge_content(&[]);
+            if self.reasons.len() > before {
+                self.reasons.truncate(before);
+                self.applied.push(AppliedException::new(exception, Vec::new()));
+            }
+            return;
+        }
+        self.judge_content(&active);
+    }
+
+    fn judge_content(&mut self, active: &[&Exception]) {
+        let report = self.report;
+        let (lifted, findings): (Vec<&Finding>, Vec<&Finding>) =
+            report.findings.iter().partition(|f| active.iter().any(|e| lifts(e, f)));
+        self.record(active, &lifted);
+        let of = |v: Verdict| findings.iter().copied().filter(move |f| f.verdict == v);
+
+        for f in of(Verdict::Malicious) {
+            self.finding(Level::Block, "malicious", f);
+        }
+        if !found(report, Verdict::Malicious) && report.verdict == Verdict::Malicious {
+            self.reason(Level::Block, "malicious", "the file is malicious");
+        }
+        self.partial();
+        let unsupported = |f: &&Finding| unknown_reason(f, report) == UnknownReason::Unsupported;
+        for f in of(Verdict::Unknown).filter(unsupported) {
+            let level =
+                self.unknown_level(UnknownReason::Unsupported).max(self.rule_level(f).unwrap_or(Level::Off));
+            self.finding(level, UNSUPPORTED, f);
+        }
+        self.unknown_without_finding();
+        for f in of(Verdict::Unknown).filter(|f| !unsupported(f)) {
+            self.unknown(f);
+        }
+        for f in of(Verdict::Suspicious) {
+            self.suspicious(f);
+        }
+        if !found(report, Verdict::Suspicious) && report.verdict == Verdict::Suspicious {
+            self.reason(Level::Block, "suspicious", "the file is suspicious");
+        }
+        for f in of(Verdict::Clean) {
+            if let Some(level) = self.rule_level(f) {
+                self.finding(level, self.rule_clause(f), f);
+            }
+        }
+        self.formats();
+        self.pickle_beside_safe();
+    }
+
+    fn record(&mut self, active: &[&Exception], lifted: &[&Finding]) {
+        for exception in active {
+            let mut rules: Vec<String> =
+                lifted.iter().filter(|f| lifts(exception, f)).map(|f| f.rule.clone()).collect();
+            rules.sort();
+            rules.dedup();
+            if !rules.is_empty() {
+                self.applied.push(AppliedException::new(exception, rules));
+            }
+        }
+    }
+
+    fn partial(&mut self) {
+        let report = self.report;
+        let partial = report.coverage == Coverage::Partial
+            || !report.gaps.is_empty()
+            || report.reason == Some(UnknownReason::Partial);
+        if !partial {
+            return;
+        }
+        let text = match report.gaps.first() {
+            Some(gap) => {
+                let more = match report.gaps.len() - 1 {
+                    0 => String::new(),
+                    n => format!(" (and {n} more)"),
+                };
+                format!("not judged completely: {}: {}{more}", gap.reason.name(), gap.detail)
+            }
+            None => "not judged completely".into(),
+        };
+        self.reason(self.unknown_level(UnknownReason::Partial), PARTIAL, text);
+    }
+
+    /// An unknown verdict whose reason no finding carries.
+    fn unknown_without_finding(&mut self) {
+        let report = self.report;
+        if report.verdict != Verdict::Unknown {
+            return;
+        }
+        let reason = report.reason.unwrap_or(UnknownReason::Unsupported);
+        let carried = |f: &Finding| f.verdict == Verdict::Unknown && unknown_reason(f, report) == reason;
+        if reason == UnknownReason::Partial || report.findings.iter().any(carried) {
+            return;
+        }
+        let text = match reason {
+            UnknownReason::UnknownClass => "rebuilds a class of no catalogued distribution",
+            UnknownReason::UnknownContent => "no catalogued loader opens this content",
+            UnknownReason::OptInCode => "code that runs only when a user passes a trust flag",
+            UnknownReason::Unsupported | UnknownReason::Partial => "a format that this build cannot judge",
+        };
+        self.reason(self.unknown_level(reason), format!("unknown.{reason}"), text);
+    }
+
+    fn unknown(&mut self, f: &Finding) {
+        let reason = unknown_reason(f, self.report);
+        if reason == UnknownReason::UnknownClass && self.is_trusted(f) {
+            return;
+        }
+        match self.rule_level(f) {
+            Some(level) => self.finding(level, self.rule_clause(f), f),
+            None => self.finding(self.unknown_level(reason), format!("unknown.{reason}"), f),
+        }
+    }
+
+    fn suspicious(&mut self, f: &Finding) {
+        match self.rule_level(f) {
+            Some(level) => self.finding(level, self.rule_clause(f), f),
+            None if f.severity < self.policy.severity => self.finding(Level::Warn, "thresholds.severity", f),
+            None if f.confidence < self.policy.confidence => {
+                self.finding(Level::Warn, "thresholds.confidence", f);
+            }
+            None => self.finding(Level::Block, "suspicious", f),
+        }
+    }
+
+    fn formats(&mut self) {
+        let Some(approved) = &self.policy.formats else { return };
+        let formats = &self.report.formats;
+        let odd = formats.iter().find(|f| !approved.is_match(f));
+        if let Some(format) = odd.map(String::as_str).or(formats.is_empty().then_some("unrecognised")) {
+            let format = wb_verdict::escape(format);
+            self.reason(Level::Block, "approved_formats", format!("format {format} is not approved"));
+        }
+    }
+
+    fn pickle_beside_safe(&mut self) {
+        let pickles = |f: &String| PICKLE_FORMATS.iter().any(|p| f.starts_with(p));
+        if self.policy.pickle_beside_safe == Level::Off || !self.report.formats.iter().any(pickles) {
+            return;
+        }
+        let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let here = folder(self.context.path);
+        let safe = self.context.siblings.iter().find(|s| {
+            folder(s) == here && SAFE_EXTENSIONS.iter().any(|e| s.to_ascii_lowercase().ends_with(e))
+        });
+        if let Some(safe) = safe {
+            let text = format!("a pickle, and {} lies beside it: use that", wb_verdict::escape(safe));
+            self.reason(self.policy.pickle_beside_safe, "pickle_beside_safe_format", text);
+        }
+    }
+
+    fn unknown_level(&self, reason: UnknownReason) -> Level {
+        self.policy.unknown.get(&reason).copied().unwrap_or(Level::Block)
+    }
+
+    /// A rule's own key wins over its family's.
+    fn rule_level(&self, f: &Finding) -> Option<Level> {
+        let rules = &self.policy.rules;
+        rules.get(&f.rule).or_else(|| rules.get(f.family.name())).copied()
+    }
+
+    fn rule_clause(&self, f: &Finding) -> String {
+        let own = self.policy.rules.contains_key(&f.rule);
+        format!("rules.{}", if own { f.rule.as_str() } else { f.family.name() })
+    }
+
+    /// True if the class of an unknown-class finding lies in a package the policy vouches for. The
+    /// evidence of such a finding begins with the dotted name of the class.
+    fn is_trusted(&self, f: &Finding) -> bool {
+        self.policy.trusted_packages.iter().any(|package| {
+            f.evidence.strip_prefix(package.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+
+    fn finish(self, mismatch: bool) -> Decision {
+        let Self { policy, report, context, mut reasons, applied } = self;
+        reasons.sort_by_key(|r| std::cmp::Reverse(r.action));
+        let wanted = reasons.first().map_or(Action::Allow, |r| r.action);
+        let mut clause = reasons.first().map_or_else(|| "allow".to_string(), |r| r.clause.clone());
+        if wanted == Action::Allow && !applied.is_empty() {
+            clause = "exceptions".into();
+        }
+        let because_findings = reasons
+            .iter()
+            .any(|r| r.action == Action::Block && r.clause != PARTIAL && r.clause != UNSUPPORTED);
+        reasons.truncate(MAX_REASONS);
+        let observing = policy.profile == Profile::Observe;
+        let mut action = if observing && wanted == Action::Block { Action::Warn } else { wanted };
+        if mismatch {
+            // Not a matter of policy: the report is of other bytes.
+            action = Action::Block;
+            clause = "digest-mismatch".into();
+        }
+        let digest = context.sha256.filter(|d| {
+            report.sha256.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(d))
+                && d.len() == 64
+                && d.bytes().all(|b| b.is_ascii_hexdigit())
+        });
+        let permission = match (action, digest) {
+            (Action::Allow | Action::Warn, Some(digest)) => {
+                Some(AllowedBlob { sha256: digest.to_ascii_lowercase(), action, clause: clause.clone() })
+            }
+            _ => None,
+        };
+        Decision {
+            action,
+            because_findings: because_findings || mismatch,
+            clause,
+            reasons,
+            would: observing.then_some(if mismatch { Action::Block } else { wanted }),
+            exceptions: applied,
+            policy: policy.name.clone(),
+            contact: policy.contact.clone(),
+            permission,
+        }
+    }
+}
+
+fn action(level: Level) -> Option<Action> {
+    match level {
+        Level::Off => None,
+        Level::Warn => Some(Action::Warn),
+        Level::Block => Some(Action::Block),
+    }
+}
+
+fn found(report: &Report, verdict: Verdict) -> bool {
+    report.findings.iter().any(|f| f.verdict == verdict)
+}
+
+/// A repository exception never lifts a malicious finding; one for the exact digest may.
+fn lifts(exception: &Exception, finding: &Finding) -> bool {
+    exception.rules.contains(&finding.rule)
+        && (matches!(exception.scope, Scope::Sha256(_)) || finding.verdict != Verdict::Malicious)
+}
+
+/// Which unknown reason a finding stands for. A report names one reason, its worst; a file may have more.
+fn unknown_reason(finding: &Finding, report: &Report) -> UnknownReason {
+    match finding.family {
+        Family::Unsupported => UnknownReason::Unsupported,
+        Family::PickleCall => UnknownReason::UnknownClass,
+        _ => match report.reason {
+            Some(UnknownReason::Partial) | None => UnknownReason::UnknownContent,
+            Some(reason) => reason,
+        },
     }
 }

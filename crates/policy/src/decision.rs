@@ -50,6 +50,8 @@ pub struct Reason {
     pub location: String,
     /// One line, lower-case, no trailing dot, escaped.
     pub text: String,
+    /// The finding's evidence (for calls the rendering of the call), escaped; may be empty.
+    pub evidence: String,
 }
 
 /// An exception that changed a decision. Shown in reports, metrics and the audit.
