@@ -1,4 +1,121 @@
 //! What is known of callables: harmless uses, dangerous effects, distributions.
+//!
+//! The knowledge is data: `harmless/*.toml`, `dangerous.tsv`, `carries.tsv`, `code-words.txt`, `stdlib.txt`,
+//! `distributions.toml`. Harmless is decided for an exact name, an exact use and a kind of arguments; a name
+//! that is merely absent from the dangerous list is never harmless.
 
-/// Version of the catalogue; part of the key of kept facts.
+mod lookup;
+mod predicate;
+mod tables;
+
+use tables::{CATALOGUE, Catalogue, Part};
+use wb_pickle::{Call, Value};
+use wb_verdict::{CallClass, Effect, How};
+
+/// Version of the catalogue; part of the key of kept facts. A test holds it to the data files.
 pub const VERSION: &str = "2026.11.1";
+
+/// The catalogue's word on one use of a callable.
+pub fn classify(call: &Call<'_>) -> CallClass {
+    let cat = &*CATALOGUE;
+    if call.module.is_empty() {
+        return of_result(cat, call);
+    }
+    if !call.tampered
+        && !call.on_import
+        && let Some(entry) = cat.harmless(call.module, call.name)
+        && entry.allows(call.how)
+    {
+        match predicate::check(cat, entry, call) {
+            predicate::Outcome::Harmless => return CallClass::Harmless,
+            predicate::Outcome::Class(class) => return class,
+            predicate::Outcome::Unproved => {}
+        }
+    }
+    if let Some(part) = cat.carries(call.module, call.name) {
+        return carried(cat, part, call);
+    }
+    if let Some(effect) = cat.dangerous(call.module, call.name) {
+        return CallClass::Dangerous { effect };
+    }
+    if call.tampered || call.on_import {
+        return CallClass::Unresolved;
+    }
+    cat.uncatalogued(call.module)
+}
+
+/// True if [`classify`] looks at the arguments of this use, so that its answer must not be kept by name alone.
+pub fn depends_on_args(module: &str, name: &str, how: How) -> bool {
+    let cat = &*CATALOGUE;
+    module.is_empty()
+        || cat.harmless(module, name).is_some_and(|e| e.allows(how) && e.looks_at_args(how))
+        || cat.carries(module, name).is_some()
+}
+
+/// What is known of a name used as data or rebuilt as a class, when nothing else is known of the use.
+fn of_name(cat: &Catalogue, module: &str, name: &str, how: How) -> CallClass {
+    if cat.harmless(module, name).is_some_and(|e| e.allows(how)) {
+        return CallClass::Harmless;
+    }
+    if cat.carries(module, name).is_some() {
+        return CallClass::CarriesCode;
+    }
+    match cat.dangerous(module, name) {
+        Some(effect) => CallClass::Dangerous { effect },
+        None => cat.uncatalogued(module),
+    }
+}
+
+/// A use of something that is itself the result of a call.
+fn of_result(cat: &Catalogue, call: &Call<'_>) -> CallClass {
+    let Some((module, name)) = call.made_by.rsplit_once('.') else { return CallClass::Unresolved };
+    let calls =
+        matches!(call.how, How::Reduce | How::Inst | How::Obj | How::Newobj | How::NewobjEx | How::Indirect);
+    if let Some(part) = cat.carries_any_split(call.made_by) {
+        // Setting attributes of a rebuilt function is part of rebuilding it; calling it runs it.
+        return match part {
+            Part::Code if calls => CallClass::Dangerous { effect: Effect::Code },
+            Part::Attribute | Part::Import if calls => CallClass::Unresolved,
+            _ => words_decide(cat, call.args),
+        };
+    }
+    if calls && let Some(effect) = cat.dangerous(module, name) {
+        return CallClass::Dangerous { effect };
+    }
+    CallClass::Unresolved
+}
+
+/// A callable that honest serialisers emit to rebuild code.
+fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
+    if call.tampered || call.on_import {
+        return CallClass::Unresolved;
+    }
+    if part == Part::Attribute
+        && let [owner, attribute] = call.args
+        && let (Some(module), Some(name)) = (imported_module(owner), attribute.as_str())
+    {
+        if let Some(effect) = cat.dangerous(&module, name) {
+            return CallClass::Dangerous { effect };
+        }
+    }
+    words_decide(cat, call.args)
+}
+
+/// The module that a value is: imported as such, or by a serialiser's import helper.
+fn imported_module(value: &Value) -> Option<String> {
+    match value {
+        Value::Global { module, name } if name.is_empty() => Some(module.clone()),
+        Value::Global { module, name } => Some(format!("{module}.{name}")),
+        Value::Object { args, .. } => args.first().and_then(Value::as_str).map(str::to_string),
+        _ => None,
+    }
+}
+
+/// Code is never proved harmless by its words; they only show when it is worse.
+fn words_decide(cat: &Catalogue, args: &[Value]) -> CallClass {
+    if predicate::any_text(args, &mut |text| cat.is_code_word(text)) {
+        CallClass::Dangerous { effect: Effect::Code }
+    } else {
+        CallClass::CarriesCode
+    }
+}

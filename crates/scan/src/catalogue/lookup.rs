@@ -1,0 +1,110 @@
+//! Looking names up: exact names, whole modules, dotted walks.
+
+use super::tables::{Catalogue, Entry, Part};
+use wb_verdict::{CallClass, Effect};
+
+impl Catalogue {
+    /// The harmless entry of exactly this name, if there is one.
+    pub(super) fn harmless(&self, module: &str, name: &str) -> Option<&Entry> {
+        if let Some(entry) = self.harmless.get(module).and_then(|names| names.get(name)) {
+            return Some(entry);
+        }
+        // One namespace is harmless as a whole because Python cannot import it (see harmless/torch.toml).
+        let (top, _) = module.split_once('.').unwrap_or((module, ""));
+        (top == "__torch__").then(|| self.harmless.get("__torch__.*")?.get("*")).flatten()
+    }
+
+    /// The part a serialiser's helper plays.
+    pub(super) fn carries(&self, module: &str, name: &str) -> Option<Part> {
+        self.carries.get(module)?.get(name).copied()
+    }
+
+    /// As [`Self::carries`], for `module.name` in one string.
+    pub(super) fn carries_any_split(&self, dotted: &str) -> Option<Part> {
+        let (module, name) = dotted.rsplit_once('.')?;
+        self.carries(module, name)
+    }
+
+    /// The known effect of a name, if it is dangerous.
+    ///
+    /// `module` and `name` are read as every loader could: split at each dot (`torch`, `serialization.load` is
+    /// `torch.serialization`, `load`), and, because protocol 4 walks attributes and modules hold the modules
+    /// they import, from each component of `name` on (`pathlib`, `os.system` is `os.system`).
+    pub(super) fn dangerous(&self, module: &str, name: &str) -> Option<Effect> {
+        let dotted = if name.is_empty() { module.to_string() } else { format!("{module}.{name}") };
+        if let Some(effect) = self.dangerous_dotted(&dotted) {
+            return Some(effect);
+        }
+        let mut rest = name;
+        // A walk through a module needs at least the module and a name in it.
+        while let Some((_, tail)) = rest.split_once('.') {
+            if let Some(effect) = self.dangerous_dotted(rest) {
+                return Some(effect);
+            }
+            rest = tail;
+        }
+        // A last component that names a module hands that module out (`linecache`, `os`).
+        const HANDED_OUT: [&str; 12] = [
+            "os",
+            "posix",
+            "nt",
+            "sys",
+            "subprocess",
+            "builtins",
+            "importlib",
+            "ctypes",
+            "pty",
+            "socket",
+            "shutil",
+            "runpy",
+        ];
+        if name.rsplit('.').next().is_some_and(|last| HANDED_OUT.contains(&last)) {
+            return Some(Effect::Reach);
+        }
+        name.split('.').any(is_dunder).then_some(Effect::Reach)
+    }
+
+    fn dangerous_dotted(&self, dotted: &str) -> Option<Effect> {
+        let mut wildcard = None;
+        // From the longest module to the shortest: the most specific entry wins.
+        for (at, _) in dotted.rmatch_indices('.') {
+            let (module, name) = (&dotted[..at], &dotted[at + 1..]);
+            if let Some(names) = self.dangerous.get(module) {
+                if let Some(effect) = names.get(name) {
+                    return Some(*effect);
+                }
+                // A method or attribute of a listed name.
+                if let Some((first, _)) = name.split_once('.')
+                    && let Some(effect) = names.get(first)
+                {
+                    return Some(*effect);
+                }
+                wildcard = wildcard.or_else(|| names.get("*").copied());
+            }
+        }
+        wildcard.or_else(|| self.dangerous.get(dotted).and_then(|n| n.get("*")).copied())
+    }
+
+    /// The class of a name without harmless entry and without known effect.
+    pub(super) fn uncatalogued(&self, module: &str) -> CallClass {
+        let top = module.split('.').next().unwrap_or(module);
+        if self.known.contains(top) { CallClass::KnownUncatalogued } else { CallClass::Unknown }
+    }
+
+    /// True if a string among a function's names, constants or source shows more than model work.
+    pub(super) fn is_code_word(&self, text: &str) -> bool {
+        if self.fragments.iter().any(|f| text.contains(f.as_str())) {
+            return true;
+        }
+        // Names come whole; source and dotted names are split into identifiers only where a dot follows or
+        // precedes, so that prose in a docstring does not count.
+        if !text.contains(char::is_whitespace) {
+            return text.split('.').any(|part| self.words.contains(part));
+        }
+        false
+    }
+}
+
+fn is_dunder(component: &str) -> bool {
+    component.len() > 4 && component.starts_with("__") && component.ends_with("__")
+}
