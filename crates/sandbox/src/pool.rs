@@ -1,13 +1,18 @@
 //! The parent's side: a pool of worker processes.
 
+use crate::confine::CPU_SECONDS;
+use crate::process::{Failure, Process};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wb_blob::ReadAt;
 use wb_verdict::{Depth, Facts, Gap, GapReason, Location};
+
+/// A worker is replaced when it has been busy this long, before its own CPU limit can end a scan.
+const BUSY_LIMIT: Duration = Duration::from_secs(CPU_SECONDS / 2);
 
 /// How a [`Pool`] runs its workers.
 #[derive(Debug, Clone)]
@@ -20,7 +25,8 @@ pub struct PoolConfig {
     pub args: Vec<OsString>,
     /// A worker is replaced after this many scans.
     pub scans_per_worker: u32,
-    /// Wall-clock guard for one scan. Never decides a verdict: running out of it is a transient gap.
+    /// Wall-clock guard for one scan, time spent waiting for a source not counted. It never decides a
+    /// verdict: running out of it is a transient gap.
     pub timeout: Duration,
 }
 
@@ -47,26 +53,113 @@ pub enum Job {
 /// A pool of scan workers. Shared by threads; each scan occupies one worker.
 pub struct Pool {
     config: PoolConfig,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Process>,
+    /// Workers idle or at work.
+    live: usize,
 }
 
 impl Pool {
-    /// Checks the configuration; workers start when first needed.
+    /// Makes a pool; workers start when first needed.
     pub fn new(config: PoolConfig) -> io::Result<Self> {
-        Ok(Self { config })
+        if config.workers == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool needs at least one worker"));
+        }
+        Ok(Self { config, state: Mutex::default(), freed: Condvar::new() })
+    }
+
+    /// Starts one worker, so that the first scan need not wait for it.
+    pub fn warm_up(&self) -> io::Result<()> {
+        let worker = self.acquire()?;
+        self.release(Some(worker));
+        Ok(())
+    }
+
+    /// Number of scans that run at the same time.
+    pub fn workers(&self) -> usize {
+        self.config.workers
     }
 
     /// Scans one blob, blocking until a worker is free and done. Never fails: what could not be looked
-    /// at is a gap with [`GapReason::Worker`].
+    /// at is a gap, with [`GapReason::Worker`] if the worker is to blame.
     pub fn scan(&self, job: Job) -> Facts {
-        let _ = (&self.config, job);
-        Facts::only_gap(
-            0,
-            Gap {
-                reason: GapReason::Worker,
-                location: Location::default(),
-                length: None,
-                detail: "no worker".into(),
+        let size = match &job {
+            Job::Source(source, _) => source.len(),
+            Job::File(file) => match file.metadata() {
+                Ok(m) if m.is_file() => m.len(),
+                Ok(_) => return only_gap(0, GapReason::Io, "not a regular file"),
+                Err(e) => return only_gap(0, GapReason::Io, e.to_string()),
             },
-        )
+        };
+        // A worker that died while idle costs a second try; one that died at work does not get one,
+        // because the file may be the reason.
+        for _ in 0..=self.config.workers {
+            let mut worker = match self.acquire() {
+                Ok(worker) => worker,
+                Err(e) => {
+                    return only_gap(
+                        size,
+                        GapReason::Worker,
+                        format!("no scan worker could be started: {e}"),
+                    );
+                }
+            };
+            match worker.scan(&job, size, self.config.timeout) {
+                Ok(facts) => {
+                    let worn = worker.scans >= self.config.scans_per_worker || worker.busy >= BUSY_LIMIT;
+                    self.release((!worn).then_some(worker));
+                    return facts;
+                }
+                Err(failure) => {
+                    drop(worker);
+                    self.release(None);
+                    if let Failure::Broken(text) = failure {
+                        return only_gap(size, GapReason::Worker, text);
+                    }
+                }
+            }
+        }
+        only_gap(size, GapReason::Worker, "scan workers end before they take a file")
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An idle worker, a new one, or the next that is freed.
+    fn acquire(&self) -> io::Result<Process> {
+        let mut state = self.state();
+        loop {
+            if let Some(worker) = state.idle.pop() {
+                return Ok(worker);
+            }
+            if state.live < self.config.workers {
+                state.live += 1;
+                break;
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        Process::start(&self.config).inspect_err(|_| self.release(None))
+    }
+
+    /// Gives a worker back, or only its place.
+    fn release(&self, worker: Option<Process>) {
+        let mut state = self.state();
+        match worker {
+            Some(worker) => state.idle.push(worker),
+            None => state.live = state.live.saturating_sub(1),
+        }
+        drop(state);
+        self.freed.notify_one();
+    }
+}
+
+fn only_gap(size: u64, reason: GapReason, detail: impl Into<String>) -> Facts {
+    Facts::only_gap(size, Gap { reason, location: Location::default(), length: None, detail: detail.into() })
 }

@@ -1,8 +1,218 @@
-//! The child's side.
+//! The child's side: confine, then answer scan requests until the pool closes the socket.
 
+use crate::confine::confine;
+use crate::wire::{HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use wb_blob::{Blob, ReadAt};
+use wb_scan::Options;
+use wb_verdict::{CallClass, Fact, FactKind, Facts, Gap, GapReason, Location};
 
 /// Serves scans on descriptor 0 until it is closed. Called by the hidden `worker` command.
 pub fn worker_main() -> ExitCode {
-    ExitCode::FAILURE
+    serve(wb_scan::scan)
+}
+
+/// As [`worker_main`] with another scan function: tests prove the confinement from inside with it.
+pub fn serve(scan: impl Fn(&Blob, &Options) -> Facts) -> ExitCode {
+    let Ok(fd) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    let socket = Arc::new(Mutex::new(UnixStream::from(fd)));
+    remember_panics();
+    if let Err(e) = confine() {
+        fault(&socket, &format!("cannot be confined: {e}"));
+        return ExitCode::FAILURE;
+    }
+    loop {
+        match answer_one(&socket, &scan) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Answers one request. `Ok(false)`: the pool closed the socket.
+fn answer_one(socket: &Shared, scan: &impl Fn(&Blob, &Options) -> Facts) -> io::Result<bool> {
+    let Some((header, fd)) = request(socket)? else { return Ok(false) };
+    let blob = match (header.kind, fd) {
+        (Kind::ScanFile, Some(fd)) => {
+            Blob::new(Arc::new(Handed { file: File::from(fd), len: header.number }))
+        }
+        (Kind::ScanSource, None) => Blob::new(Arc::new(Asked { socket: socket.clone(), len: header.number })),
+        _ => return Err(garbage()),
+    };
+    let options = Options { depth: header.depth, ..Options::default() };
+    match catch_unwind(AssertUnwindSafe(|| scan(&blob, &options))) {
+        Ok(facts) => send_facts(socket, facts).map(|()| true),
+        Err(_) => {
+            let text = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            fault(socket, &text);
+            Err(io::Error::other("panicked"))
+        }
+    }
+}
+
+type Shared = Arc<Mutex<UnixStream>>;
+
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Panics go to the pool, not to a standard error that nobody reads.
+fn remember_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
+    }));
+}
+
+fn fault(socket: &Shared, text: &str) {
+    let text = text.as_bytes();
+    let text = text.get(..MAX_FAULT as usize).unwrap_or(text);
+    let mut message = Header::new(Kind::Fault, text.len() as u64).encode().to_vec();
+    message.extend_from_slice(text);
+    // The pool sees the end of the socket if this fails.
+    let _ = lock(socket).write_all(&message);
+}
+
+fn lock(socket: &Shared) -> std::sync::MutexGuard<'_, UnixStream> {
+    socket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Receives a scan request and the descriptor that comes with its first byte.
+fn request(socket: &Shared) -> io::Result<Option<(Header, Option<OwnedFd>)>> {
+    let mut stream = lock(socket);
+    let mut bytes = [0; HEADER];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let got = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(&*stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?.bytes,
+        }
+    };
+    let mut fd = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            fd = fds.into_iter().last();
+        }
+    }
+    if got == 0 {
+        return Ok(None);
+    }
+    stream.read_exact(bytes.get_mut(got..).unwrap_or_default())?;
+    Ok(Some((Header::decode(bytes)?, fd)))
+}
+
+fn send_facts(socket: &Shared, mut facts: Facts) -> io::Result<()> {
+    let mut message = encode(&facts)?;
+    while message.len() as u64 > MAX_FACTS + HEADER as u64 {
+        shorten(&mut facts);
+        message = encode(&facts)?;
+    }
+    lock(socket).write_all(&message)
+}
+
+fn encode(facts: &Facts) -> io::Result<Vec<u8>> {
+    let mut message = Vec::with_capacity(4 << 10);
+    message.extend_from_slice(&[0; HEADER]);
+    serde_json::to_writer(&mut message, facts)?;
+    let header = Header::new(Kind::Facts, (message.len() - HEADER) as u64).encode();
+    if let Some(place) = message.get_mut(..HEADER) {
+        place.copy_from_slice(&header);
+    }
+    Ok(message)
+}
+
+/// Halves a sheet that is too large to send, and says so in it. Dangerous calls go last.
+fn shorten(facts: &mut Facts) {
+    let dangerous = |f: &Fact| matches!(&f.kind, FactKind::Call { call: CallClass::Dangerous { .. }, .. });
+    facts.facts.sort_by_key(|f| !dangerous(f));
+    facts.facts.truncate(facts.facts.len() / 2);
+    facts.gaps.truncate(facts.gaps.len() / 2);
+    facts.gaps.push(Gap {
+        reason: GapReason::Limit("report-size-limit".into()),
+        location: Location::default(),
+        length: None,
+        detail: format!("more facts than fit into {} MiB", MAX_FACTS >> 20),
+    });
+}
+
+/// A file opened by the pool. Its length is the pool's, so no call that looks at files is needed.
+struct Handed {
+    file: File,
+    len: u64,
+}
+
+impl ReadAt for Handed {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buf, offset) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// A source that the pool reads for this worker.
+struct Asked {
+    socket: Shared,
+    len: u64,
+}
+
+impl ReadAt for Asked {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.len.saturating_sub(offset);
+        let want = left.min(MAX_READ).min(buf.len() as u64);
+        if want == 0 {
+            return Ok(0);
+        }
+        let mut message = Header::new(Kind::Read, offset).encode().to_vec();
+        message.extend_from_slice(&want.to_le_bytes());
+        let mut stream = lock(&self.socket);
+        stream.write_all(&message)?;
+        let mut header = [0; HEADER];
+        stream.read_exact(&mut header)?;
+        let header = Header::decode(header)?;
+        match header.kind {
+            Kind::Data if header.number <= want => {
+                let n = usize::try_from(header.number).map_err(|_| garbage())?;
+                stream.read_exact(buf.get_mut(..n).ok_or_else(garbage)?)?;
+                Ok(n)
+            }
+            Kind::ReadError if header.number <= MAX_FAULT => {
+                let mut text = vec![0; header.number as usize];
+                stream.read_exact(&mut text)?;
+                Err(io::Error::other(String::from_utf8_lossy(&text).into_owned()))
+            }
+            _ => Err(garbage()),
+        }
+    }
+
+    fn hint(&self, ranges: &[Range<u64>]) {
+        let ranges = ranges.get(..MAX_HINTS).unwrap_or(ranges);
+        let mut message = Header::new(Kind::Hint, ranges.len() as u64).encode().to_vec();
+        for range in ranges {
+            message.extend_from_slice(&range.start.to_le_bytes());
+            message.extend_from_slice(&range.end.to_le_bytes());
+        }
+        // Only advice; a broken socket shows at the next read.
+        let _ = lock(&self.socket).write_all(&message);
+    }
 }

@@ -1,0 +1,256 @@
+//! One worker process, seen from the pool.
+
+use crate::pool::{Job, PoolConfig};
+use crate::wire::{HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use wb_blob::ReadAt;
+use wb_verdict::{Depth, ENGINE, Facts};
+
+/// How long the pool waits for a worker to take bytes from the socket.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a scan gave no fact sheet.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The request could not even be sent: the worker was gone before. Worth another worker.
+    NotBegun,
+    /// Anything later. The text says what happened.
+    Broken(String),
+}
+
+/// A running worker. Dropping it kills and reaps the process.
+pub(crate) struct Process {
+    child: Child,
+    socket: UnixStream,
+    /// Scans answered so far.
+    pub scans: u32,
+    /// Wall-clock time spent scanning.
+    pub busy: Duration,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; both calls are harmless then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    pub fn start(config: &PoolConfig) -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        // The kernel's link names the running image even after the file was replaced by an upgrade.
+        let own = Path::new("/proc/self/exe");
+        let program = match &config.program {
+            Some(program) => program.clone(),
+            None if own.exists() => own.to_path_buf(),
+            None => std::env::current_exe()?,
+        };
+        let child = Command::new(program)
+            .args(&config.args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self { child, socket, scans: 0, busy: Duration::ZERO })
+    }
+
+    /// Scans one job of `size` bytes.
+    pub fn scan(&mut self, job: &Job, size: u64, timeout: Duration) -> Result<Facts, Failure> {
+        let started = Instant::now();
+        let depth = match job {
+            Job::File(file) => {
+                let header = Header::new(Kind::ScanFile, size);
+                self.send_with(header, file.as_fd()).map_err(|_| Failure::NotBegun)?;
+                Depth::Whole
+            }
+            Job::Source(_, depth) => {
+                let header = Header { depth: *depth, ..Header::new(Kind::ScanSource, size) };
+                self.socket.write_all(&header.encode()).map_err(|_| Failure::NotBegun)?;
+                *depth
+            }
+        };
+        let mut guard = Guard { deadline: started + timeout, served: 0 };
+        let facts = self.converse(job, size, &mut guard).map_err(|e| self.explain(&e, timeout))?;
+        self.scans += 1;
+        self.busy += started.elapsed();
+        check(&facts, size, depth).map_err(Failure::Broken)?;
+        Ok(facts)
+    }
+
+    /// Serves reads until the worker answers.
+    fn converse(&mut self, job: &Job, size: u64, guard: &mut Guard) -> io::Result<Facts> {
+        loop {
+            let mut header = [0; HEADER];
+            self.receive(&mut header, guard)?;
+            let header = Header::decode(header)?;
+            match (header.kind, job) {
+                (Kind::Facts, _) if header.number <= MAX_FACTS => {
+                    let json = self.body(header.number, guard)?;
+                    return serde_json::from_slice(&json).map_err(io::Error::from);
+                }
+                (Kind::Fault, _) if header.number <= MAX_FAULT => {
+                    let text = self.body(header.number, guard)?;
+                    return Err(io::Error::other(wb_verdict::escape_bytes(&text)));
+                }
+                (Kind::Read, Job::Source(source, _)) => {
+                    let mut length = [0; 8];
+                    self.receive(&mut length, guard)?;
+                    self.serve_read(source.as_ref(), size, header.number, u64::from_le_bytes(length), guard)?;
+                }
+                (Kind::Hint, Job::Source(source, _)) if header.number <= MAX_HINTS as u64 => {
+                    let body = self.body(header.number * 16, guard)?;
+                    let number = |b: &[u8]| b.try_into().map_or(0, u64::from_le_bytes);
+                    let ranges: Vec<_> = body
+                        .chunks_exact(16)
+                        .map(|c| number(&c[..8]).min(size)..number(&c[8..]).min(size))
+                        .filter(|r| r.start < r.end)
+                        .collect();
+                    source.hint(&ranges);
+                }
+                _ => return Err(garbage()),
+            }
+        }
+    }
+
+    fn serve_read(
+        &mut self,
+        source: &dyn ReadAt,
+        size: u64,
+        offset: u64,
+        length: u64,
+        guard: &mut Guard,
+    ) -> io::Result<()> {
+        if length > MAX_READ || offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(garbage());
+        }
+        // A worker that an attacker owns must not make this process read for ever.
+        guard.served = guard.served.saturating_add(length);
+        if guard.served > size.saturating_mul(8).saturating_add(64 << 20) {
+            return Err(io::Error::other("asked for far more bytes than the file has"));
+        }
+        let before = Instant::now();
+        let mut message = vec![0; HEADER + length as usize];
+        let result = match message.get_mut(HEADER..) {
+            Some(room) => source.read_at(room, offset),
+            None => Ok(0),
+        };
+        // Waiting for a slow source is not the worker's fault.
+        guard.deadline += before.elapsed();
+        let header = match result {
+            Ok(n) => {
+                message.truncate(HEADER + n);
+                Header::new(Kind::Data, n as u64)
+            }
+            Err(e) => {
+                let text = e.to_string();
+                let text = text.as_bytes();
+                let text = text.get(..MAX_FAULT as usize).unwrap_or(text);
+                message.truncate(HEADER);
+                message.extend_from_slice(text);
+                Header::new(Kind::ReadError, text.len() as u64)
+            }
+        };
+        if let Some(place) = message.get_mut(..HEADER) {
+            place.copy_from_slice(&header.encode());
+        }
+        self.socket.write_all(&message)
+    }
+
+    fn send_with(&self, header: Header, fd: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+        let bytes = header.encode();
+        let fds = [fd];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        let sent = loop {
+            match sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        (&self.socket).write_all(bytes.get(sent..).unwrap_or_default())
+    }
+
+    fn body(&mut self, length: u64, guard: &Guard) -> io::Result<Vec<u8>> {
+        let mut body = vec![0; usize::try_from(length).map_err(|_| garbage())?];
+        self.receive(&mut body, guard)?;
+        Ok(body)
+    }
+
+    /// Fills `buf` before the deadline.
+    fn receive(&mut self, buf: &mut [u8], guard: &Guard) -> io::Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            let left = guard.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.read(buf.get_mut(done..).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what happened to the worker, and leaves it dead.
+    fn explain(&mut self, error: &io::Error, timeout: Duration) -> Failure {
+        use std::os::unix::process::ExitStatusExt;
+        let text = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("the scan worker took longer than {} s", timeout.as_secs())
+            }
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                // The socket is closed, so the process is ending by itself; its status says why.
+                match self.child.wait() {
+                    Ok(status) => match (status.signal(), status.code()) {
+                        (Some(signal), _) => format!("the scan worker was ended by signal {signal}"),
+                        (_, code) => format!("the scan worker ended with status {}", code.unwrap_or(-1)),
+                    },
+                    Err(e) => format!("the scan worker ended: {e}"),
+                }
+            }
+            io::ErrorKind::InvalidData => format!("the scan worker sent no valid report: {error}"),
+            _ => format!("the scan worker failed: {error}"),
+        };
+        let _ = self.child.kill();
+        Failure::Broken(text)
+    }
+}
+
+struct Guard {
+    deadline: Instant,
+    served: u64,
+}
+
+/// What a worker says must be a sheet this build could have made for this very job.
+fn check(facts: &Facts, size: u64, depth: Depth) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("the scan worker sent no valid report: {what}"));
+    if facts.engine != ENGINE {
+        return wrong("made by another engine");
+    }
+    if facts.catalogue != wb_scan::catalogue::VERSION {
+        return wrong("made with another catalogue");
+    }
+    if facts.size != size || facts.depth != depth {
+        return wrong("about another file");
+    }
+    if facts.formats.is_empty() && facts.gaps.is_empty() {
+        return wrong("neither format nor gap");
+    }
+    Ok(())
+}

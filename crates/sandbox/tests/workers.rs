@@ -1,0 +1,173 @@
+//! What the pool makes of workers that do well, die, hang, lie or are owned.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use wb_blob::{Blob, ReadAt};
+use wb_sandbox::{Job, Pool, PoolConfig};
+use wb_scan::Options;
+use wb_verdict::{Depth, Facts, GapReason};
+
+fn config(mode: &str) -> PoolConfig {
+    PoolConfig {
+        workers: 2,
+        program: Some(env!("CARGO_BIN_EXE_wb-test-worker").into()),
+        args: vec![mode.into()],
+        ..PoolConfig::default()
+    }
+}
+
+fn pool(mode: &str) -> Pool {
+    Pool::new(config(mode)).unwrap()
+}
+
+/// A pickle that calls `posix.system("id")`.
+const HOSTILE: &[u8] = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.";
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn assert_worker_gap(facts: &Facts, needle: &str) {
+    let [gap] = facts.gaps.as_slice() else { panic!("expected one gap, got {facts:?}") };
+    assert_eq!(gap.reason, GapReason::Worker);
+    assert!(gap.detail.contains(needle), "{:?} does not say {needle:?}", gap.detail);
+    assert!(facts.facts.is_empty());
+    assert!(!facts.is_final());
+}
+
+#[test]
+fn a_file_gives_the_facts_that_a_scan_in_this_process_gives() {
+    let here = wb_scan::scan(&Blob::from_vec(HOSTILE.to_vec()), &Options::default());
+    assert_eq!(pool("worker").scan(Job::File(file(HOSTILE))), here);
+    assert!(!here.facts.is_empty());
+}
+
+/// Counts what is read from it.
+struct Counted(Vec<u8>, AtomicU64);
+
+impl ReadAt for Counted {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let n = ReadAt::read_at(&self.0, buf, offset)?;
+        self.1.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+#[test]
+fn a_source_is_read_by_this_process_and_gives_the_same_facts() {
+    let options = Options { depth: Depth::Ranged, ..Options::default() };
+    let here = wb_scan::scan(&Blob::from_vec(HOSTILE.to_vec()), &options);
+    let source = Arc::new(Counted(HOSTILE.to_vec(), AtomicU64::new(0)));
+    assert_eq!(pool("worker").scan(Job::Source(source.clone(), Depth::Ranged)), here);
+    assert_eq!(source.1.load(Ordering::Relaxed), here.bytes_read);
+}
+
+struct Broken;
+
+impl ReadAt for Broken {
+    fn len(&self) -> u64 {
+        1000
+    }
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Err(io::Error::other("upstream hung up"))
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_an_io_gap_and_not_final() {
+    let facts = pool("worker").scan(Job::Source(Arc::new(Broken), Depth::Ranged));
+    assert!(facts.gaps.iter().any(|g| g.reason == GapReason::Io && g.detail.contains("upstream hung up")));
+    assert!(!facts.is_final());
+}
+
+#[test]
+fn one_worker_serves_many_files_from_many_threads() {
+    let pool = pool("worker");
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                for _ in 0..50 {
+                    assert!(pool.scan(Job::File(file(HOSTILE))).is_final());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_worn_worker_is_replaced() {
+    let pool = Pool::new(PoolConfig { workers: 1, scans_per_worker: 2, ..config("worker") }).unwrap();
+    for _ in 0..7 {
+        assert!(pool.scan(Job::File(file(HOSTILE))).is_final());
+    }
+}
+
+#[test]
+fn a_worker_cannot_open_connect_run_or_see_anything() {
+    let facts = pool("probe").scan(Job::File(file(HOSTILE)));
+    let done: Vec<&str> = facts.gaps.iter().map(|g| g.detail.as_str()).collect();
+    assert_eq!(done, ["the probe ran"]);
+}
+
+#[test]
+fn memory_within_the_limit_is_had_and_beyond_it_the_worker_dies() {
+    let fits = pool("fitting").scan(Job::File(file(HOSTILE)));
+    assert!(fits.is_final(), "{:?}", fits.gaps);
+    assert_worker_gap(&pool("allocate").scan(Job::File(file(HOSTILE))), "signal");
+}
+
+#[test]
+fn a_stack_overflow_is_a_gap() {
+    assert_worker_gap(&pool("overflow").scan(Job::File(file(HOSTILE))), "signal");
+}
+
+#[test]
+fn a_panic_is_a_gap_that_says_why_and_the_pool_goes_on() {
+    let pool = Pool::new(PoolConfig { workers: 1, ..config("panic") }).unwrap();
+    for _ in 0..3 {
+        assert_worker_gap(&pool.scan(Job::File(file(HOSTILE))), "as the test asked");
+    }
+}
+
+#[test]
+fn a_worker_that_hangs_is_killed() {
+    let pool = Pool::new(PoolConfig { timeout: Duration::from_millis(200), ..config("hang") }).unwrap();
+    assert_worker_gap(&pool.scan(Job::File(file(HOSTILE))), "took longer");
+}
+
+#[test]
+fn garbage_is_a_gap() {
+    assert_worker_gap(&pool("garbage").scan(Job::File(file(HOSTILE))), "no valid report");
+}
+
+#[test]
+fn a_report_of_impossible_size_is_a_gap_and_allocates_nothing() {
+    assert_worker_gap(&pool("oversize").scan(Job::File(file(HOSTILE))), "no valid report");
+}
+
+#[test]
+fn a_report_about_another_file_is_a_gap() {
+    assert_worker_gap(&pool("liar").scan(Job::File(file(HOSTILE))), "another file");
+}
+
+#[test]
+fn a_worker_that_never_comes_up_is_a_gap() {
+    let facts = pool("exit").scan(Job::File(file(HOSTILE)));
+    assert_eq!(facts.gaps.first().map(|g| &g.reason), Some(&GapReason::Worker));
+    let missing = PoolConfig { program: Some("/nonexistent/worker".into()), ..config("worker") };
+    assert_worker_gap(&Pool::new(missing).unwrap().scan(Job::File(file(HOSTILE))), "could be started");
+}
+
+#[test]
+fn only_regular_files_are_scanned() {
+    let facts = pool("worker").scan(Job::File(File::open("/dev/null").unwrap()));
+    assert_eq!(facts.gaps.first().map(|g| &g.reason), Some(&GapReason::Io));
+}
