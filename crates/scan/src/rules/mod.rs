@@ -1,6 +1,120 @@
-//! The rules. Ids are stable and never reused.
+//! The rules: facts to findings. Ids are stable and never reused.
+//!
+//! One file per family. Each holds its rules' pages and the function that maps a fact of its kind to a rule.
 
-use wb_verdict::Rule;
+mod archive;
+mod code;
+mod directive;
+mod executable;
+mod hidden;
+mod message;
+mod names;
+mod pickle;
+mod resource;
+mod structure;
+mod template;
+mod unsupported;
+
+use wb_verdict::{CallClass, Fact, FactKind, Finding, How, Rule, UnknownReason};
+
+pub(crate) use message::finding;
 
 /// All rules, by id.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &archive::ABSOLUTE,
+    &archive::TRAVERSAL,
+    &archive::LINK,
+    &archive::DEVICE,
+    &code::CARRIED,
+    &directive::GENERIC,
+    &directive::TARGET,
+    &directive::SHELL,
+    &directive::REMOTE_CODE,
+    &executable::NATIVE,
+    &executable::SCRIPT,
+    &executable::BYTECODE,
+    &hidden::GENERIC,
+    &hidden::PICKLE,
+    &hidden::ARCHIVE,
+    &hidden::EXECUTABLE,
+    &pickle::CODE,
+    &pickle::PROCESS,
+    &pickle::NATIVE,
+    &pickle::IMPORT,
+    &pickle::REACH,
+    &pickle::FILE,
+    &pickle::NETWORK,
+    &pickle::DESERIALISE,
+    &pickle::STATE,
+    &pickle::OTHER,
+    &pickle::HELD,
+    &pickle::HELD_REACH,
+    &pickle::UNCATALOGUED,
+    &pickle::KNOWN_UNCATALOGUED,
+    &pickle::UNKNOWN_CLASS,
+    &pickle::UNRESOLVED,
+    &pickle::MODIFIES,
+    &pickle::EXTENSION,
+    &pickle::PERSISTENT,
+    &pickle::UNKNOWN_CLASS_ARGS,
+    &resource::GENERIC,
+    &resource::SIZES,
+    &resource::PICKLE,
+    &structure::GENERIC,
+    &structure::ZIP,
+    &structure::ZIP_ENTRIES,
+    &structure::PICKLE,
+    &structure::TENSORS,
+    &structure::DUPLICATE_KEYS,
+    &template::DANGEROUS,
+    &template::UNPROVED,
+    &unsupported::FORMAT,
+    &unsupported::CONTENT,
+    &unsupported::SOURCE,
+];
+
+/// The rule with this id.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|r| r.id.eq_ignore_ascii_case(id))
+}
+
+/// The rule a fact falls under, given the name its file is asked for by; `None` if the fact is neutral.
+///
+/// Every code that no rule names falls under its family's generic rule: nothing is dropped for being new.
+pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
+    match &fact.kind {
+        FactKind::Call { how, call, callable, plain_args, .. } => match call {
+            CallClass::CarriesCode => Some(&code::CARRIED),
+            _ => pickle::rule(*how, call, callable, *plain_args),
+        },
+        FactKind::Structure { code, .. } => Some(structure::rule(code)),
+        FactKind::Resource { code, .. } => Some(resource::rule(code)),
+        FactKind::UnsafePath { code, .. } => Some(archive::rule(code)),
+        FactKind::Executable { code } => executable::rule(code, &fact.location, name),
+        FactKind::Template { code, .. } => template::rule(code),
+        FactKind::Directive { code, .. } => Some(directive::rule(code)),
+        FactKind::Hidden { code, .. } => Some(hidden::rule(code)),
+        FactKind::Reading { code } => unsupported::reading(code, &fact.location, name),
+        FactKind::Unsupported { .. } => Some(&unsupported::FORMAT),
+        FactKind::UnknownContent => Some(&unsupported::CONTENT),
+    }
+}
+
+/// Why a file is unknown, if a finding of this rule is its worst.
+pub(crate) fn unknown_reason(rule: &str) -> UnknownReason {
+    match rule {
+        id if id == pickle::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
+        id if id == unsupported::CONTENT.id => UnknownReason::UnknownContent,
+        _ => UnknownReason::Unsupported,
+    }
+}
+
+/// A finding for a fact, if it is not neutral.
+pub(crate) fn judge_fact(fact: &Fact, name: &str) -> Option<Finding> {
+    rule_for(fact, name).map(|rule| finding(rule, fact))
+}
+
+/// True for ways of use that run the callee.
+fn runs(how: How) -> bool {
+    !matches!(how, How::Data)
+}

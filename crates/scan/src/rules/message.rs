@@ -1,0 +1,104 @@
+//! Facts as sentences.
+
+use wb_verdict::{CallClass, Fact, FactKind, Finding, How, Rule};
+
+/// A finding of `rule` for `fact`.
+pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
+    let (message, evidence) = say(&fact.kind);
+    Finding {
+        rule: rule.id.into(),
+        family: rule.family,
+        severity: rule.severity,
+        confidence: rule.confidence,
+        verdict: rule.verdict,
+        location: fact.location.clone(),
+        message,
+        evidence,
+    }
+}
+
+/// One sentence, lower-case, and the evidence.
+fn say(kind: &FactKind) -> (String, String) {
+    match kind {
+        FactKind::Call { callable, how, call, rendering, .. } => {
+            (call_message(callable, *how, call), evidence(callable, rendering))
+        }
+        FactKind::Structure { code, detail } => {
+            (format!("readers disagree on this file: {}", words(code)), coded(code, detail))
+        }
+        FactKind::Resource { code, detail } => {
+            (format!("loading this file exhausts resources: {}", words(code)), coded(code, detail))
+        }
+        FactKind::UnsafePath { code, detail } => {
+            let what = match code.as_str() {
+                "absolute" => "unpacking this archive writes to an absolute path",
+                "traversal" => "a path in this file leaves its folder",
+                "link-outside" => "this archive holds a link that points outside its folder",
+                "device" => "this archive holds a device or special file",
+                _ => "this archive holds an unsafe path",
+            };
+            (what.into(), coded(code, detail))
+        }
+        FactKind::Executable { code } => {
+            let what = match code.as_str() {
+                "elf" | "pe" | "mach-o" => format!("this is a native executable or library ({code})"),
+                "shebang" => "this is a script".into(),
+                "python-bytecode" => "this is compiled python".into(),
+                other => format!("this is executable ({other})"),
+            };
+            (what, code.clone())
+        }
+        FactKind::Template { code, detail } => {
+            let what = if code == "dangerous" {
+                "rendering the template in this file reaches the interpreter"
+            } else {
+                "the template in this file cannot be proved harmless"
+            };
+            (what.into(), detail.clone())
+        }
+        FactKind::Directive { code, detail } => {
+            (format!("this file names code to run or fetch: {}", words(code)), coded(code, detail))
+        }
+        FactKind::Hidden { code, detail } => {
+            (format!("this file hides a {code} where data is expected"), coded(code, detail))
+        }
+        FactKind::Reading { code } => {
+            (format!("this file is code or an instruction by its name ({code})"), code.clone())
+        }
+        FactKind::Unsupported { format, detail } => {
+            (format!("this version recognises {format} but cannot judge it"), coded(format, detail))
+        }
+        FactKind::UnknownContent => ("no catalogued loader opens this content".into(), String::new()),
+    }
+}
+
+fn call_message(callable: &str, how: How, class: &CallClass) -> String {
+    let name = if callable.is_empty() { "something that cannot be worked out" } else { callable };
+    match (class, how) {
+        (CallClass::CarriesCode, _) => format!("this pickle rebuilds code through {name}"),
+        (_, How::Data) => format!("this pickle holds {name}"),
+        (_, How::Ext) => format!("loading this pickle resolves an extension code ({name})"),
+        (_, How::Persid) => format!("this pickle hands an unusual id to its loader ({name})"),
+        (_, How::Build) => format!("loading this pickle sets the state of {name}"),
+        (_, How::Append | How::SetItem | How::AddItems) => format!("loading this pickle writes into {name}"),
+        (CallClass::Unknown, How::Newobj | How::NewobjEx) => {
+            format!("loading this pickle rebuilds an object of the unknown class {name}")
+        }
+        (_, How::Newobj | How::NewobjEx) => format!("loading this pickle makes an object of {name}"),
+        (_, How::Indirect) => format!("loading this pickle calls {name} through another callable"),
+        _ => format!("loading this pickle calls {name}"),
+    }
+}
+
+/// The rendering, and the full name where the rendering lacks it.
+fn evidence(callable: &str, rendering: &str) -> String {
+    if rendering.contains(callable) { rendering.into() } else { format!("{callable}: {rendering}") }
+}
+
+fn coded(code: &str, detail: &str) -> String {
+    if detail.is_empty() { code.into() } else { format!("{code}: {detail}") }
+}
+
+fn words(code: &str) -> String {
+    code.replace('-', " ")
+}
