@@ -4,7 +4,10 @@
 //! verdict on every machine. Running out is never silent: the caller turns [`Exhausted`] into a gap.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +46,15 @@ impl Resource {
 /// A budget ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted(pub Resource);
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "budget spent: {}", self.0.name())
+    }
+}
+
+// So that a reader in the middle of a stack of `io::Read`s can report it through `io::Error`.
+impl std::error::Error for Exhausted {}
 
 /// The limits profile. All values are totals for one outer file, except `depth` and `ratio`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +97,7 @@ impl Default for Limits {
 pub struct Budget {
     limits: Rc<Limits>,
     used: Rc<Used>,
+    decoders: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +111,7 @@ struct Used {
 impl Budget {
     /// A fresh budget.
     pub fn new(limits: Limits) -> Self {
-        Self { limits: Rc::new(limits), used: Rc::default() }
+        Self { limits: Rc::new(limits), used: Rc::default(), decoders: Arc::default() }
     }
 
     /// The limits in force.
@@ -140,6 +153,11 @@ impl Budget {
     /// Checks a nesting depth.
     pub fn depth(&self, depth: u32) -> Result<(), Exhausted> {
         if depth > self.limits.depth { Err(Exhausted(Resource::Depth)) } else { Ok(()) }
+    }
+
+    /// Bytes held by live decompressors of this scan. Shared with readers that outlive a borrow of the budget.
+    pub fn decoder_memory(&self) -> Arc<AtomicU64> {
+        self.decoders.clone()
     }
 
     /// Checks interpreter state, in bytes held at this moment.

@@ -11,5 +11,5 @@ mod window;
 
 pub use budget::{Budget, Exhausted, Limits, Resource};
 pub use digest::{NotADigest, Sha256Digest};
-pub use read_at::{Blob, ReadAt};
+pub use read_at::{Blob, BlobReader, ReadAt};
 pub use window::Window;

@@ -39,8 +39,12 @@ impl From<Exhausted> for Stop {
 }
 
 impl From<io::Error> for Stop {
+    /// A budget that ran out inside a stack of readers stays what it is; everything else is I/O.
     fn from(e: io::Error) -> Self {
-        Self::Io(e)
+        match e.get_ref().and_then(|inner| inner.downcast_ref::<Exhausted>()) {
+            Some(spent) => Self::Exhausted(*spent),
+            None => Self::Io(e),
+        }
     }
 }
 
@@ -93,7 +97,8 @@ impl Cx<'_> {
                 self.sink.facts_full = true;
                 self.stop(e.into());
             }
-            let dangerous = matches!(&kind, FactKind::Call { call: wb_verdict::CallClass::Dangerous { .. }, .. });
+            let dangerous =
+                matches!(&kind, FactKind::Call { call: wb_verdict::CallClass::Dangerous { .. }, .. });
             let room = self.sink.facts.len() as u64 <= 2 * self.budget.limits().facts;
             if !(dangerous && room) {
                 return;
@@ -112,7 +117,13 @@ impl Cx<'_> {
     }
 
     /// Records a part that could not be judged.
-    pub fn gap(&mut self, reason: GapReason, offset: Option<u64>, length: Option<u64>, detail: impl Into<String>) {
+    pub fn gap(
+        &mut self,
+        reason: GapReason,
+        offset: Option<u64>,
+        length: Option<u64>,
+        detail: impl Into<String>,
+    ) {
         const MAX_GAPS: usize = 1000;
         if self.sink.gaps.len() < MAX_GAPS {
             let location = Location::new(self.path.clone(), offset);
@@ -127,7 +138,12 @@ impl Cx<'_> {
             Stop::Encrypted => self.gap(GapReason::Encrypted, None, None, "encrypted content"),
             Stop::Unsupported(what) => self.gap(GapReason::UnsupportedVariant, None, None, what),
             Stop::Exhausted(Exhausted(r)) => {
-                self.gap(GapReason::Limit(r.name().into()), None, None, format!("budget spent: {}", r.name()));
+                self.gap(
+                    GapReason::Limit(r.name().into()),
+                    None,
+                    None,
+                    format!("budget spent: {}", r.name()),
+                );
             }
             Stop::Io(e) => self.gap(GapReason::Io, None, None, e.to_string()),
         }

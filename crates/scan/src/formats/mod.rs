@@ -1,5 +1,12 @@
 //! One file per format. A format is recognised by content, as its loaders would; names only add readings.
 
+mod codec;
+mod decoded;
+mod zip;
+mod zip_kind;
+mod zip_member;
+mod zip_records;
+
 use crate::cx::{Cx, Stop};
 use std::io;
 use wb_blob::Blob;
@@ -51,4 +58,4 @@ pub trait Format: Sync {
 }
 
 /// All formats. The order is the order of scanning and of format ids in reports.
-pub static REGISTRY: &[&dyn Format] = &[];
+pub static REGISTRY: &[&dyn Format] = &[&zip::Zip];

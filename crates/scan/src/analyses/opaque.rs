@@ -1,0 +1,265 @@
+//! Is something hidden where a loader expects opaque data (tensor storage, padding, comments)?
+//!
+//! Honest weights may begin with bytes that look like pickle opcodes or even like a magic number, so each
+//! answer needs structure, not a prefix: a pickle must really name a callable and then use it.
+
+use wb_blob::{Blob, Window};
+
+/// What begins at the start of `blob`, if it is something a loader or an operating system would open.
+///
+/// `head` is what the caller has read of the beginning already; more is read only if it is not enough.
+pub(crate) fn hidden(blob: &Blob, head: &[u8]) -> Option<&'static str> {
+    executable(blob, head)
+        .or_else(|| container(blob, head))
+        .or_else(|| pickle_in(blob, head).then_some("pickle"))
+}
+
+fn le32(b: &[u8], at: usize) -> Option<u32> {
+    b.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
+}
+
+fn le16(b: &[u8], at: usize) -> Option<u16> {
+    b.get(at..at + 2).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes)
+}
+
+/// Native executables and scripts: `elf`, `pe`, `mach-o`, `shebang`.
+pub(crate) fn executable(blob: &Blob, head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x7f, b'E', b'L', b'F', 1 | 2, 1 | 2, 1, ..] => return Some("elf"),
+        [b'M', b'Z', ..] => {
+            let at = match le32(head, 0x3c) {
+                Some(at) => at,
+                None => le32(&blob.read_range(0x3c..0x40).ok()?, 0)?,
+            };
+            let at = u64::from(at);
+            return (blob.read_range(at..at + 4).ok()? == b"PE\0\0").then_some("pe");
+        }
+        [b'#', b'!', rest @ ..] => {
+            let line = rest.split(|b| *b == b'\n').next().unwrap_or(rest);
+            let path = line.trim_ascii();
+            let text = !path.is_empty() && path.iter().all(|b| (0x20..0x7f).contains(b) || *b == b'\t');
+            return (text && path.starts_with(b"/")).then_some("shebang");
+        }
+        _ => {}
+    }
+    let magic = le32(head, 0)?;
+    let swapped = magic.swap_bytes();
+    let (thin, file_type) = match (magic, swapped) {
+        (0xfeed_face | 0xfeed_facf, _) => (true, le32(head, 12)?),
+        (_, 0xfeed_face | 0xfeed_facf) => (true, le32(head, 12)?.swap_bytes()),
+        _ => (false, 0),
+    };
+    if thin {
+        return (1..=12).contains(&file_type).then_some("mach-o");
+    }
+    if swapped == 0xcafe_babe {
+        // A universal binary gives its number of architectures here, a Java class its version (>= 45).
+        let n = le32(head, 4)?.swap_bytes();
+        return Some(if (1..20).contains(&n) { "mach-o" } else { "java-class" });
+    }
+    None
+}
+
+/// Archives, compressed streams and files of known structure.
+fn container(blob: &Blob, head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(b"PK\x03\x04") {
+        let known = matches!(le16(head, 8)?, 0 | 8 | 9 | 12 | 14 | 93 | 95 | 98 | 99);
+        let name = le16(head, 26)?;
+        return (le16(head, 4)? < 100 && known && (1..4096).contains(&name)).then_some("zip");
+    }
+    if head.starts_with(&[0x1f, 0x8b, 8]) {
+        return (head.get(3)? & 0xe0 == 0).then_some("gzip");
+    }
+    if head.starts_with(b"BZh") {
+        return (head.get(4..10)? == [0x31, 0x41, 0x59, 0x26, 0x53, 0x59]).then_some("bzip2");
+    }
+    let by_magic: [(&[u8], &str); 7] = [
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x89HDF\r\n\x1a\n", "hdf5"),
+        (b"\x93NUMPY", "npy"),
+        (b"GGUF\x03\0\0\0", "gguf"),
+        (b"<?php", "php"),
+        (b"Rar!\x1a\x07", "rar"),
+    ];
+    if let Some((_, name)) = by_magic.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Some(name);
+    }
+    if head.len() >= 64 && blob.len() >= 512 && head.first().is_some_and(|b| b.is_ascii_graphic()) {
+        let magic = blob.read_range(257..262).ok()?;
+        return (magic == b"ustar").then_some("tar");
+    }
+    None
+}
+
+/// Does a pickle that names a callable and uses it begin at the start, or at a PROTO opcode in `head`?
+fn pickle_in(blob: &Blob, head: &[u8]) -> bool {
+    if pickle_reaches_use(blob, 0) {
+        return true;
+    }
+    let protos = memchr::memchr_iter(0x80, head).filter(|at| *at > 0);
+    protos
+        .filter(|at| head.get(at + 1).is_some_and(|v| (2..=5).contains(v)))
+        .take(8)
+        .any(|at| pickle_reaches_use(blob, at as u64))
+}
+
+fn identifier(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() < 256
+        && !name[0].is_ascii_digit()
+        && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.') || *b >= 0x80)
+}
+
+/// Walks pickle opcodes from `start`: true once a named global has been imported and then used.
+pub(crate) fn pickle_reaches_use(blob: &Blob, start: u64) -> bool {
+    const MAX_STEPS: usize = 50_000;
+    const MAX_LINE: usize = 4096;
+    let mut window = Window::new(blob.clone(), 4096);
+    let mut at = start;
+    let (mut names, mut imported) = (0u32, false);
+    for _ in 0..MAX_STEPS {
+        let Ok(v) = window.view(at, 16) else { return false };
+        let Some(&op) = v.first() else { return false };
+        let number = |n: usize| -> Option<u64> {
+            let mut value = 0u64;
+            for (i, b) in v.get(1..=n)?.iter().enumerate() {
+                value |= u64::from(*b) << (8 * i);
+            }
+            Some(value)
+        };
+        let (fixed, counted) = match op {
+            b'K' | b'h' | b'q' | 0x80 => (1, 0),
+            b'M' => (2, 0),
+            b'J' | b'j' | b'r' => (4, 0),
+            b'G' | 0x95 => (8, 0),
+            0x82 => (1, 0),
+            0x83 => (2, 0),
+            0x84 => (4, 0),
+            b'U' | b'C' | 0x8c | 0x8a => (0, 1),
+            b'T' | b'B' | b'X' | 0x8b => (0, 4),
+            0x8d | 0x8e | 0x96 => (0, 8),
+            b'('
+            | b'0'
+            | b'1'
+            | b'2'
+            | b'N'
+            | b'Q'
+            | b'R'
+            | b'a'
+            | b'b'
+            | b'd'
+            | b'}'
+            | b'e'
+            | b'l'
+            | b')'
+            | b']'
+            | b'o'
+            | b's'
+            | b't'
+            | b'u'
+            | 0x81
+            | 0x85..=0x89
+            | 0x8f..=0x94
+            | 0x97
+            | 0x98 => (0, 0),
+            b'I' | b'L' | b'F' | b'S' | b'V' | b'P' | b'g' | b'p' | b'c' | b'i' => {
+                let Ok(v) = window.view(at + 1, MAX_LINE) else { return false };
+                let v = &v[..v.len().min(MAX_LINE)];
+                let Some(end) = memchr::memchr(b'\n', v) else { return false };
+                at += end as u64 + 2;
+                if matches!(op, b'S' | b'V') {
+                    names += 1;
+                }
+                if matches!(op, b'c' | b'i') {
+                    let second = &v[end + 1..];
+                    let Some(len) = memchr::memchr(b'\n', second) else { return false };
+                    if !identifier(v[..end].trim_ascii()) || !identifier(second[..len].trim_ascii()) {
+                        return false;
+                    }
+                    at += len as u64 + 1;
+                    if op == b'i' {
+                        return true;
+                    }
+                    imported = true;
+                }
+                continue;
+            }
+            _ => return false,
+        };
+        let skip = match counted {
+            0 => 0,
+            n => match number(n) {
+                Some(len) => {
+                    if matches!(op, 0x8c | b'X' | b'U' | b'T' | 0x8d) && (1..256).contains(&len) {
+                        let Ok(v) = window.view(at + 1 + n as u64, len as usize) else { return false };
+                        if v.get(..len as usize).is_some_and(identifier) {
+                            names += 1;
+                        }
+                    }
+                    len
+                }
+                None => return false,
+            },
+        };
+        match op {
+            0x82..=0x84 => imported = true,
+            0x93 if names >= 2 => imported = true,
+            0x93 => return false,
+            b'R' | b'b' | b'o' | 0x81 | 0x92 if imported => return true,
+            _ => {}
+        }
+        let Some(next) = at.checked_add(1 + fixed + counted as u64).and_then(|n| n.checked_add(skip)) else {
+            return false;
+        };
+        if next > blob.len() {
+            return false;
+        }
+        at = next;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(bytes: &[u8]) -> Option<&'static str> {
+        hidden(&Blob::from_vec(bytes.to_vec()), &bytes[..bytes.len().min(64)])
+    }
+
+    #[test]
+    fn pickles_that_use_a_callable_are_found() {
+        assert_eq!(found(b"cposix\nsystem\n(S'id'\ntR."), Some("pickle"));
+        assert_eq!(found(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R."), Some("pickle"));
+        assert_eq!(found(b"(S'id'\niposix\nsystem\n."), Some("pickle"));
+        assert_eq!(
+            found(b"\0\0\0\0\x80\x02cposix\nsystem\nU\x02id\x85R."),
+            Some("pickle"),
+            "behind a prefix"
+        );
+    }
+
+    #[test]
+    fn plain_data_that_looks_like_opcodes_is_not() {
+        assert_eq!(found(&[0u8; 512]), None);
+        assert_eq!(found(b"\x80\x02]q\0(K\x01K\x02e."), None, "a pickle without any callable is data");
+        assert_eq!(found(&[b'('; 4096]), None);
+        assert_eq!(found(b"MZ\0\0"), None);
+        assert_eq!(found(b"#!\x01\x02"), None);
+        let floats: Vec<u8> = (0..4096u32).flat_map(|i| (i as f32 / 7.0).sin().to_le_bytes()).collect();
+        assert_eq!(found(&floats), None);
+    }
+
+    #[test]
+    fn executables_need_more_than_a_prefix() {
+        assert_eq!(found(b"\x7fELF\x02\x01\x01\0\0"), Some("elf"));
+        assert_eq!(found(b"\x7fELF\x09\x01\x01\0\0"), None);
+        let mut pe = vec![0u8; 256];
+        pe[..2].copy_from_slice(b"MZ");
+        pe[0x3c] = 0x80;
+        pe[0x80..0x84].copy_from_slice(b"PE\0\0");
+        assert_eq!(found(&pe), Some("pe"));
+        assert_eq!(found(b"#!/bin/sh\necho"), Some("shebang"));
+    }
+}
