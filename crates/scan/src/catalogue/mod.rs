@@ -119,3 +119,6 @@ fn words_decide(cat: &Catalogue, args: &[Value]) -> CallClass {
         CallClass::CarriesCode
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,10 +20,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("distributions.toml", include_str!("distributions.toml")),
 ];
 
-/// The parsed catalogue. A malformed data file is a build error that the tests show, and at run time leaves an
-/// empty catalogue, under which nothing is harmless.
+/// The parsed catalogue. The files are part of the build and a test reads them; should one be malformed all the
+/// same, scanning dies, which its parent records as a gap: better than judging with half a catalogue.
 pub(super) static CATALOGUE: LazyLock<Catalogue> =
-    LazyLock::new(|| Catalogue::parse(FILES).unwrap_or_default());
+    LazyLock::new(|| Catalogue::parse(FILES).unwrap_or_else(|e| panic!("the catalogue is malformed: {e}")));
 
 /// Which part of rebuilding code a serialiser's helper plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

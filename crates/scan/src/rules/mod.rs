@@ -101,7 +101,7 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
 }
 
 /// Why a file is unknown, if a finding of this rule is its worst.
-pub(crate) fn unknown_reason(rule: &str) -> UnknownReason {
+pub fn unknown_reason(rule: &str) -> UnknownReason {
     match rule {
         id if id == pickle::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
         id if id == unsupported::CONTENT.id => UnknownReason::UnknownContent,
@@ -118,3 +118,6 @@ pub(crate) fn judge_fact(fact: &Fact, name: &str) -> Option<Finding> {
 fn runs(how: How) -> bool {
     !matches!(how, How::Data)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use super::*;
+use wb_verdict::{Effect, Family, Location, Verdict};
+
+#[test]
+fn ids_are_frozen() {
+    let ids: Vec<&str> = RULES.iter().map(|r| r.id).collect();
+    let frozen = "WB-ARC-001 WB-ARC-002 WB-ARC-003 WB-ARC-004 WB-COD-001 WB-DIR-001 WB-DIR-002 WB-DIR-003 WB-DIR-004 \
+        WB-EXE-001 WB-EXE-002 WB-EXE-003 WB-HID-001 WB-HID-002 WB-HID-003 WB-HID-004 WB-PKL-001 WB-PKL-002 WB-PKL-003 \
+        WB-PKL-004 WB-PKL-005 WB-PKL-006 WB-PKL-007 WB-PKL-008 WB-PKL-009 WB-PKL-010 WB-PKL-011 WB-PKL-012 WB-PKL-020 \
+        WB-PKL-021 WB-PKL-022 WB-PKL-023 WB-PKL-024 WB-PKL-025 WB-PKL-026 WB-PKL-027 WB-RES-001 WB-RES-002 WB-RES-003 \
+        WB-STR-001 WB-STR-002 WB-STR-003 WB-STR-010 WB-STR-020 WB-STR-021 WB-TPL-001 WB-TPL-002 WB-UNS-001 WB-UNS-002 \
+        WB-UNS-003";
+    assert_eq!(ids.join(" "), frozen, "ids are never renamed, reused or dropped; add new ones here");
+}
+
+#[test]
+fn every_rule_has_a_page_worth_reading() {
+    let prefix = |f: Family| match f {
+        Family::PickleCall => "WB-PKL-",
+        Family::CarriesCode => "WB-COD-",
+        Family::Structure => "WB-STR-",
+        Family::Archive => "WB-ARC-",
+        Family::Resource => "WB-RES-",
+        Family::Hidden => "WB-HID-",
+        Family::Executable => "WB-EXE-",
+        Family::Template => "WB-TPL-",
+        Family::Directive => "WB-DIR-",
+        Family::Unsupported => "WB-UNS-",
+    };
+    for rule in RULES {
+        assert!(rule.id.starts_with(prefix(rule.family)), "{}", rule.id);
+        for text in [rule.title, rule.what, rule.why, rule.fix] {
+            assert!(text.len() > 10 && !text.ends_with('.'), "{}: {text:?}", rule.id);
+            assert!(!text.contains("  "), "{}: {text:?}", rule.id);
+        }
+        assert_ne!(rule.verdict, Verdict::Clean, "{}", rule.id);
+        assert_eq!(super::rule(&rule.id.to_lowercase()).map(|r| r.id), Some(rule.id));
+    }
+}
+
+fn fact(kind: FactKind) -> Fact {
+    Fact { location: Location::default(), kind }
+}
+
+fn use_of(how: How, call: CallClass, plain_args: bool) -> Option<&'static str> {
+    let fact = fact(FactKind::Call {
+        callable: "mine.thing".into(),
+        module: "mine".into(),
+        name: "thing".into(),
+        how,
+        call,
+        rendering: "mine.thing()".into(),
+        plain_args,
+        count: 1,
+    });
+    rule_for(&fact, "model.pkl").map(|r| r.id)
+}
+
+const HOWS: [How; 13] = [
+    How::Data,
+    How::Reduce,
+    How::Inst,
+    How::Obj,
+    How::Newobj,
+    How::NewobjEx,
+    How::Build,
+    How::Append,
+    How::SetItem,
+    How::AddItems,
+    How::Ext,
+    How::Persid,
+    How::Indirect,
+];
+
+#[test]
+fn only_harmless_calls_are_neutral() {
+    for how in HOWS {
+        for plain in [true, false] {
+            assert_eq!(use_of(how, CallClass::Harmless, plain), None);
+            for class in [
+                CallClass::Unknown,
+                CallClass::KnownUncatalogued,
+                CallClass::Unresolved,
+                CallClass::CarriesCode,
+            ] {
+                assert!(use_of(how, class.clone(), plain).is_some(), "{how:?} {class:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_class_is_unknown_only_when_merely_rebuilt() {
+    let unknown: Vec<How> =
+        HOWS.into_iter().filter(|h| use_of(*h, CallClass::Unknown, true) == Some("WB-PKL-022")).collect();
+    assert_eq!(unknown, [How::Data, How::Newobj, How::NewobjEx, How::Build]);
+    let unplain: Vec<How> =
+        HOWS.into_iter().filter(|h| use_of(*h, CallClass::Unknown, false) == Some("WB-PKL-022")).collect();
+    assert_eq!(unplain, [How::Data]);
+}
+
+#[test]
+fn every_effect_that_runs_is_malicious() {
+    for effect in [
+        Effect::Code,
+        Effect::Process,
+        Effect::Native,
+        Effect::Import,
+        Effect::Reach,
+        Effect::File,
+        Effect::Network,
+        Effect::Deserialise,
+        Effect::State,
+        Effect::Other,
+    ] {
+        for how in HOWS {
+            let id = use_of(how, CallClass::Dangerous { effect }, true).expect("dangerous is never neutral");
+            let verdict = rule(id).map(|r| r.verdict);
+            if how != How::Data {
+                assert_eq!(verdict, Some(Verdict::Malicious), "{effect:?} {how:?}");
+            } else {
+                assert!(verdict >= Some(Verdict::Suspicious), "{effect:?}");
+            }
+        }
+    }
+}
+
+/// Every code that the formats emit is a string literal in their sources. Whatever it is, it must fall under a
+/// rule; the neutral ones are named here.
+#[test]
+fn every_fact_falls_under_a_rule_or_is_named_neutral() {
+    let new = || "a-code-nobody-has-heard-of".to_string();
+    let detail = String::new;
+    for kind in [
+        FactKind::Structure { code: new(), detail: detail() },
+        FactKind::Resource { code: new(), detail: detail() },
+        FactKind::UnsafePath { code: new(), detail: detail() },
+        FactKind::Executable { code: new() },
+        FactKind::Template { code: new(), detail: detail() },
+        FactKind::Directive { code: new(), detail: detail() },
+        FactKind::Hidden { code: new(), detail: detail() },
+        FactKind::Unsupported { format: new(), detail: detail() },
+        FactKind::UnknownContent,
+    ] {
+        assert!(rule_for(&fact(kind.clone()), "model.bin").is_some(), "{kind:?} is dropped");
+    }
+    // Neutral: a template proved harmless, a reading under a document's name.
+    assert!(rule_for(&fact(FactKind::Template { code: "harmless".into(), detail: detail() }), "m").is_none());
+    for code in ["text", "python", "json", "pickle"] {
+        assert!(rule_for(&fact(FactKind::Reading { code: code.into() }), "notes.txt").is_none());
+    }
+}
+
+#[test]
+fn the_same_text_is_inert_as_notes_and_code_as_handler() {
+    let python = fact(FactKind::Reading { code: "python".into() });
+    assert!(rule_for(&python, "docs/notes.txt").is_none());
+    assert_eq!(rule_for(&python, "code/handler.py").map(|r| r.id), Some("WB-UNS-003"));
+    let script = fact(FactKind::Executable { code: "shebang".into() });
+    assert_eq!(rule_for(&script, "install.sh").map(|r| r.id), Some("WB-UNS-003"));
+    assert_eq!(rule_for(&script, "model.pt").map(|r| r.id), Some("WB-EXE-002"));
+}
+
+#[test]
+fn codes_reach_their_narrow_rules() {
+    for (kind, id) in [
+        (FactKind::Structure { code: "zip-duplicate-entry".into(), detail: String::new() }, "WB-STR-003"),
+        (FactKind::Structure { code: "zip-local-name-differs".into(), detail: String::new() }, "WB-STR-002"),
+        (FactKind::Structure { code: "pickle-frame-straddle".into(), detail: String::new() }, "WB-STR-010"),
+        (FactKind::Structure { code: "gguf-tensor-overlap".into(), detail: String::new() }, "WB-STR-020"),
+        (FactKind::Structure { code: "json-duplicate-key".into(), detail: String::new() }, "WB-STR-021"),
+        (FactKind::Resource { code: "pickle-memo-jump".into(), detail: String::new() }, "WB-RES-003"),
+        (FactKind::Resource { code: "tensor-size-overflow".into(), detail: String::new() }, "WB-RES-002"),
+        (FactKind::UnsafePath { code: "traversal".into(), detail: String::new() }, "WB-ARC-002"),
+        (FactKind::Hidden { code: "elf".into(), detail: String::new() }, "WB-HID-004"),
+    ] {
+        assert_eq!(rule_for(&fact(kind.clone()), "m").map(|r| r.id), Some(id), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_finding_names_the_callable_even_if_the_rendering_was_cut() {
+    let kind = FactKind::Call {
+        callable: "posix.system".into(),
+        module: "posix".into(),
+        name: "system".into(),
+        how: How::Reduce,
+        call: CallClass::Dangerous { effect: Effect::Process },
+        rendering: "...".into(),
+        plain_args: true,
+        count: 1,
+    };
+    let finding = judge_fact(&fact(kind), "model.pkl").expect("dangerous");
+    assert_eq!(finding.message, "loading this pickle calls posix.system");
+    assert_eq!(finding.evidence, "posix.system: ...");
+    assert_eq!((finding.rule.as_str(), finding.verdict), ("WB-PKL-002", Verdict::Malicious));
+}
