@@ -4,6 +4,24 @@
 //! values and reports every import and every way in which the stream calls something.
 #![warn(missing_docs)]
 
+mod calls;
+mod decode;
+mod exec;
+mod heap;
+mod literal;
+mod machine;
+mod memo;
+mod names;
+mod observer;
+mod opcode;
+mod render;
+mod symbolic;
+mod val;
 mod value;
 
+pub use heap::Callee;
+pub use machine::{End, Machine, Run};
+pub use names::fix_imports;
+pub use observer::{Decoded, Nested, Observer, PendingCall, PendingValue};
+pub use opcode::{Arg, OPCODES, Opcode, opcode};
 pub use value::{Call, Value};

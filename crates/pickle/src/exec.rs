@@ -1,0 +1,642 @@
+//! The inner loop: one match over the opcode, run loops for dense stretches.
+
+use crate::calls::Target;
+use crate::heap::Kind;
+use crate::literal::{int_text_is_odd, le_uint};
+use crate::machine::{Flow, State};
+use crate::observer::Observer;
+use crate::opcode as op;
+use crate::val::{Tag, Val};
+use wb_verdict::How;
+
+const UNDERFLOW: &str = "stack underflow";
+const NO_MARK: &str = "no mark on the stack";
+
+impl State {
+    /// Executes opcodes of `view`, whose first byte is at the offset `base`, as far as they are whole in it.
+    pub(crate) fn steps_over(&mut self, view: &[u8], base: u64, start: u64, obs: &mut dyn Observer) -> Flow {
+        let framed = self.frame_end != u64::MAX;
+        // Opcodes and fixed arguments must end inside the frame as well as inside the view.
+        let in_frame = self.frame_end.saturating_sub(base);
+        let frame_first = framed && in_frame < view.len() as u64;
+        let lim = if frame_first { in_frame as usize } else { view.len() };
+        let all = view;
+        let view = view.get(..lim).unwrap_or(view);
+        let mut p = 0usize;
+        let mut steps = 0u64;
+        let mut patched =
+            if self.source.patches.is_empty() { None } else { self.source.patches.get(&base).copied() };
+
+        macro_rules! leave {
+            ($flow:expr) => {{
+                self.steps += steps;
+                return $flow;
+            }};
+        }
+        macro_rules! fail {
+            ($what:expr) => {
+                leave!(Flow::Error { at: base + p as u64, what: $what })
+            };
+        }
+        // The argument does not fit: into the frame, or into the view.
+        macro_rules! short {
+            ($need:expr) => {{
+                if frame_first {
+                    leave!(Flow::Straddle { at: base + p as u64 });
+                }
+                leave!(Flow::More { at: base + p as u64, need: $need as u64 })
+            }};
+        }
+        macro_rules! fixed {
+            ($n:literal) => {
+                match view.get(p + 1..p + 1 + $n) {
+                    Some(arg) => le_uint(arg),
+                    None => short!(1 + $n),
+                }
+            };
+        }
+        macro_rules! counted {
+            ($n:literal, $piecewise:expr) => {{
+                let len = fixed!($n);
+                let end = (base + p as u64 + 1 + $n).saturating_add(len);
+                if end > self.len {
+                    steps += 1;
+                    let at = base + p as u64;
+                    if len >= 1 << 30 {
+                        let detail = format!("a length of {len} bytes, beyond the end of the stream");
+                        self.resource(obs, at, "pickle-length-beyond-end", &detail);
+                    }
+                    fail!("argument runs past the end");
+                }
+                if framed && end > self.frame_end {
+                    leave!(Flow::Straddle { at: base + p as u64 });
+                }
+                (p + 1 + $n, len as usize)
+            }};
+        }
+        macro_rules! lit {
+            ($tag:expr) => {
+                self.stack.push(Val::new($tag, base + p as u64))
+            };
+        }
+        macro_rules! string {
+            ($n:literal) => {{
+                let (from, len) = counted!($n, false);
+                let dunder = len >= 2 && all.get(from..from + 2).is_none_or(|b| b == b"__");
+                lit!(if dunder { Tag::Dunder } else { Tag::Str });
+                p = from + len;
+            }};
+        }
+        macro_rules! bytes {
+            ($n:literal) => {{
+                let (from, len) = counted!($n, true);
+                lit!(Tag::Bytes);
+                p = from + len;
+            }};
+        }
+        // Everything that may change what a run of literals means.
+        macro_rules! dirty {
+            () => {
+                self.clean_since = base + p as u64 + 1
+            };
+        }
+
+        loop {
+            let Some(&byte) = view.get(p) else {
+                if frame_first && base + p as u64 >= self.frame_end {
+                    // The frame ends exactly here, as honest ones do.
+                    self.frame_end = u64::MAX;
+                    leave!(Flow::Jump(base + p as u64));
+                }
+                leave!(Flow::More { at: base + p as u64, need: 1 });
+            };
+            let code = match patched.take() {
+                Some(code) => code,
+                None => byte,
+            };
+            match code {
+                op::BININT1 => {
+                    fixed!(1);
+                    lit!(Tag::Num);
+                    p += 2;
+                    while let Some([op::BININT1, _]) = view.get(p..p + 2) {
+                        lit!(Tag::Num);
+                        p += 2;
+                        steps += 1;
+                    }
+                }
+                op::BINFLOAT => {
+                    fixed!(8);
+                    lit!(Tag::Num);
+                    p += 9;
+                    while let Some([op::BINFLOAT, ..]) = view.get(p..p + 9) {
+                        lit!(Tag::Num);
+                        p += 9;
+                        steps += 1;
+                    }
+                }
+                op::BININT => {
+                    fixed!(4);
+                    lit!(Tag::Num);
+                    p += 5;
+                    while let Some([op::BININT, ..]) = view.get(p..p + 5) {
+                        lit!(Tag::Num);
+                        p += 5;
+                        steps += 1;
+                    }
+                }
+                op::BININT2 => {
+                    fixed!(2);
+                    lit!(Tag::Num);
+                    p += 3;
+                    while let Some([op::BININT2, ..]) = view.get(p..p + 3) {
+                        lit!(Tag::Num);
+                        p += 3;
+                        steps += 1;
+                    }
+                }
+                op::SHORT_BINUNICODE => string!(1),
+                op::MEMOIZE => {
+                    let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
+                    self.memo.push(v);
+                    p += 1;
+                }
+                op::BINUNICODE => string!(4),
+                op::BINPUT => {
+                    let i = fixed!(1);
+                    let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
+                    self.memo.put(i, v);
+                    p += 2;
+                }
+                op::LONG_BINPUT => {
+                    let i = fixed!(4);
+                    let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
+                    self.check_jump(i, base + p as u64, obs);
+                    self.memo.put(i, v);
+                    p += 5;
+                }
+                op::BINGET | op::LONG_BINGET => {
+                    let (i, n) = if code == op::BINGET { (fixed!(1), 2) } else { (fixed!(4), 5) };
+                    let Some(v) = self.memo.get(i) else { fail!("memo entry does not exist") };
+                    self.stack.push(v);
+                    dirty!();
+                    p += n;
+                }
+                op::MARK => {
+                    self.marks.push(self.stack.len());
+                    p += 1;
+                }
+                op::NONE => {
+                    lit!(Tag::None);
+                    p += 1;
+                }
+                op::NEWTRUE => {
+                    lit!(Tag::True);
+                    p += 1;
+                }
+                op::NEWFALSE => {
+                    lit!(Tag::False);
+                    p += 1;
+                }
+                op::EMPTY_TUPLE => {
+                    lit!(Tag::EmptyTuple);
+                    p += 1;
+                }
+                op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => {
+                    let n = usize::from(code - op::TUPLE1) + 1;
+                    let Some(from) = self.stack.len().checked_sub(n).filter(|&f| f >= self.fence()) else {
+                        fail!(UNDERFLOW)
+                    };
+                    self.tuple(from, base + p as u64);
+                    p += 1;
+                }
+                op::TUPLE => {
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    self.tuple(from, base + p as u64);
+                    p += 1;
+                }
+                op::EMPTY_LIST => {
+                    let v = self.heap.seq(Kind::List, &[]);
+                    self.stack.push(v);
+                    dirty!();
+                    p += 1;
+                }
+                op::EMPTY_DICT => {
+                    let v = self.heap.seq(Kind::Dict, &[]);
+                    self.stack.push(v);
+                    dirty!();
+                    p += 1;
+                }
+                op::EMPTY_SET => {
+                    let v = self.heap.seq(Kind::Set, &[]);
+                    self.stack.push(v);
+                    dirty!();
+                    p += 1;
+                }
+                op::APPEND => {
+                    if self.stack.len() < self.fence() + 2 {
+                        fail!(UNDERFLOW);
+                    }
+                    self.append(self.stack.len() - 1, How::Append, base + p as u64, obs);
+                    dirty!();
+                    p += 1;
+                }
+                op::APPENDS | op::ADDITEMS => {
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    if from <= self.fence() {
+                        fail!(UNDERFLOW);
+                    }
+                    let how = if code == op::APPENDS { How::Append } else { How::AddItems };
+                    self.append(from, how, base + p as u64, obs);
+                    dirty!();
+                    p += 1;
+                }
+                op::SETITEM => {
+                    if self.stack.len() < self.fence() + 3 {
+                        fail!(UNDERFLOW);
+                    }
+                    self.set_items(self.stack.len() - 2, base + p as u64, obs);
+                    dirty!();
+                    p += 1;
+                }
+                op::SETITEMS => {
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    if from <= self.fence() {
+                        fail!(UNDERFLOW);
+                    }
+                    if (self.stack.len() - from) % 2 == 1 {
+                        fail!("odd number of items for SETITEMS");
+                    }
+                    self.set_items(from, base + p as u64, obs);
+                    dirty!();
+                    p += 1;
+                }
+                op::LIST | op::DICT | op::FROZENSET => {
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    let kind = match code {
+                        op::LIST => Kind::List,
+                        op::DICT => Kind::Dict,
+                        _ => Kind::FrozenSet,
+                    };
+                    if kind == Kind::Dict && (self.stack.len() - from) % 2 == 1 {
+                        fail!("odd number of items for DICT");
+                    }
+                    let items = self.stack.split_off(from);
+                    let v = self.heap.seq(kind, &items);
+                    if kind == Kind::Dict {
+                        self.note_planted(v, &items);
+                    }
+                    self.check_size(v, base + p as u64, obs);
+                    self.stack.push(v);
+                    dirty!();
+                    p += 1;
+                }
+                op::SHORT_BINBYTES => bytes!(1),
+                op::BINBYTES => bytes!(4),
+                op::BINBYTES8 | op::BYTEARRAY8 => bytes!(8),
+                op::SHORT_BINSTRING => string!(1),
+                op::BINSTRING => string!(4),
+                op::BINUNICODE8 => string!(8),
+                op::LONG1 => {
+                    let (from, len) = counted!(1, false);
+                    lit!(Tag::Num);
+                    p = from + len;
+                }
+                op::LONG4 => {
+                    let (from, len) = counted!(4, false);
+                    lit!(Tag::Num);
+                    p = from + len;
+                }
+                op::POP => {
+                    // Like the readers: a mark on top is popped first.
+                    if self.marks.last() == Some(&self.stack.len()) {
+                        self.marks.pop();
+                    } else if self.pop().is_none() {
+                        fail!(UNDERFLOW);
+                    }
+                    dirty!();
+                    p += 1;
+                }
+                op::POP_MARK => {
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    self.stack.truncate(from);
+                    dirty!();
+                    p += 1;
+                }
+                op::DUP => {
+                    if self.stack.len() <= self.fence() {
+                        fail!(UNDERFLOW);
+                    }
+                    let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
+                    self.stack.push(v);
+                    dirty!();
+                    p += 1;
+                }
+                op::PROTO => {
+                    let version = fixed!(1);
+                    let at = base + p as u64;
+                    if at == start {
+                        self.has_proto = true;
+                    } else {
+                        self.structure(
+                            obs,
+                            at,
+                            "pickle-late-proto",
+                            "a PROTO opcode after the beginning of the stream",
+                        );
+                    }
+                    if version > 5 {
+                        fail!("unsupported pickle protocol");
+                    }
+                    self.proto = version as u8;
+                    dirty!();
+                    p += 2;
+                }
+                op::FRAME => {
+                    let len = fixed!(8);
+                    dirty!();
+                    steps += 1;
+                    leave!(Flow::Frame { at: base + p as u64 + 9, len });
+                }
+                op::STOP => {
+                    steps += 1;
+                    if self.stack.len() <= self.fence() {
+                        fail!(UNDERFLOW);
+                    }
+                    leave!(Flow::Stop(base + p as u64 + 1));
+                }
+                op::READONLY_BUFFER => {
+                    if self.stack.len() <= self.fence() {
+                        fail!(UNDERFLOW);
+                    }
+                    dirty!();
+                    p += 1;
+                }
+                op::NEXT_BUFFER => {
+                    self.stack.push(Val::OPAQUE);
+                    dirty!();
+                    p += 1;
+                }
+                op::STACK_GLOBAL => {
+                    let at = base + p as u64;
+                    if self.stack.len() < self.fence() + 2 {
+                        fail!(UNDERFLOW);
+                    }
+                    let (Some(name), Some(module)) = (self.stack.pop(), self.stack.pop()) else {
+                        fail!(UNDERFLOW)
+                    };
+                    dirty!();
+                    let v = match self.stack_global(module, name, at, obs) {
+                        Ok(v) => v,
+                        Err(what) => {
+                            steps += 1;
+                            fail!(what)
+                        }
+                    };
+                    self.stack.push(v);
+                    p += 1;
+                }
+                op::REDUCE | op::NEWOBJ => {
+                    let at = base + p as u64;
+                    if self.stack.len() < self.fence() + 2 {
+                        fail!(UNDERFLOW);
+                    }
+                    let (Some(args), Some(callee)) = (self.stack.pop(), self.stack.pop()) else {
+                        fail!(UNDERFLOW)
+                    };
+                    dirty!();
+                    let how = if code == op::REDUCE { How::Reduce } else { How::Newobj };
+                    match self.call(Target { callee, how, at }, args, None, obs) {
+                        Ok(v) => self.stack.push(v),
+                        Err(what) => {
+                            steps += 1;
+                            fail!(what)
+                        }
+                    }
+                    p += 1;
+                }
+                op::NEWOBJ_EX => {
+                    let at = base + p as u64;
+                    if self.stack.len() < self.fence() + 3 {
+                        fail!(UNDERFLOW);
+                    }
+                    let (Some(kwargs), Some(args), Some(callee)) =
+                        (self.stack.pop(), self.stack.pop(), self.stack.pop())
+                    else {
+                        fail!(UNDERFLOW)
+                    };
+                    dirty!();
+                    match self.call(Target { callee, how: How::NewobjEx, at }, args, Some(kwargs), obs) {
+                        Ok(v) => self.stack.push(v),
+                        Err(what) => {
+                            steps += 1;
+                            fail!(what)
+                        }
+                    }
+                    p += 1;
+                }
+                op::BUILD => {
+                    let at = base + p as u64;
+                    if self.stack.len() < self.fence() + 2 {
+                        fail!(UNDERFLOW);
+                    }
+                    let Some(state) = self.stack.pop() else { fail!(UNDERFLOW) };
+                    let Some(&inst) = self.stack.last() else { fail!(UNDERFLOW) };
+                    dirty!();
+                    p += 1;
+                    if let Some(next) = self.build(inst, state, at, obs) {
+                        steps += 1;
+                        self.clean_since = next;
+                        leave!(Flow::Jump(next));
+                    }
+                }
+                op::OBJ => {
+                    let at = base + p as u64;
+                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                    dirty!();
+                    let items = self.stack.split_off(from);
+                    let Some((&callee, args)) = items.split_first() else { fail!(UNDERFLOW) };
+                    let args = self.heap.seq(Kind::Tuple, args);
+                    match self.call(Target { callee, how: How::Obj, at }, args, None, obs) {
+                        Ok(v) => self.stack.push(v),
+                        Err(what) => {
+                            steps += 1;
+                            fail!(what)
+                        }
+                    }
+                    p += 1;
+                }
+                op::BINPERSID => {
+                    let at = base + p as u64;
+                    let Some(id) = self.pop() else { fail!(UNDERFLOW) };
+                    dirty!();
+                    self.persistent(id, at, obs);
+                    p += 1;
+                }
+                op::EXT1 | op::EXT2 | op::EXT4 => {
+                    let (n, size) = match code {
+                        op::EXT1 => (fixed!(1), 2),
+                        op::EXT2 => (fixed!(2), 3),
+                        _ => (fixed!(4), 5),
+                    };
+                    let v = self.extension(n, base + p as u64, obs);
+                    self.stack.push(v);
+                    dirty!();
+                    p += size;
+                }
+                op::INT
+                | op::LONG
+                | op::FLOAT
+                | op::STRING
+                | op::UNICODE
+                | op::GET
+                | op::PUT
+                | op::PERSID => match view.get(p + 1..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+                    Some(n) => {
+                        let newline = base + (p + 1 + n) as u64;
+                        let line = view.get(p + 1..p + 1 + n).unwrap_or(&[]);
+                        match self.line(code, base + p as u64, line, newline, obs) {
+                            Flow::Jump(next) => p = (next - base) as usize,
+                            other => {
+                                steps += 1;
+                                leave!(other)
+                            }
+                        }
+                    }
+                    None if frame_first => leave!(Flow::Straddle { at: base + p as u64 }),
+                    None => leave!(Flow::Line { at: base + p as u64 }),
+                },
+                op::GLOBAL | op::INST => {
+                    const MAX_LINES: u64 = 64 << 10;
+                    let rest = view.get(p + 1..).unwrap_or(&[]);
+                    let first = memchr::memchr(b'\n', rest);
+                    let second = first.and_then(|n| Some(n + 1 + memchr::memchr(b'\n', rest.get(n + 1..)?)?));
+                    let at_end = base + view.len() as u64 >= self.len;
+                    let (n, m) = match (first, second) {
+                        (Some(n), Some(m)) => (n, m),
+                        // The C reader takes the last byte of an unterminated line for its newline.
+                        (Some(n), None) if at_end && rest.len() > n + 1 => (n, rest.len() - 1),
+                        _ if frame_first => leave!(Flow::Straddle { at: base + p as u64 }),
+                        _ if rest.len() as u64 > MAX_LINES => {
+                            steps += 1;
+                            fail!("name too long")
+                        }
+                        _ => {
+                            leave!(Flow::More { at: base + p as u64, need: (1 + rest.len() as u64) * 2 + 64 })
+                        }
+                    };
+                    let module = String::from_utf8_lossy(rest.get(..n).unwrap_or(&[])).into_owned();
+                    let name = String::from_utf8_lossy(rest.get(n + 1..m).unwrap_or(&[])).into_owned();
+                    let at = base + p as u64;
+                    let after = p + 1 + m + 1;
+                    self.clean_since = base + after as u64;
+                    if code == op::GLOBAL {
+                        let v = self.import(&module, &name, at, obs);
+                        self.stack.push(v);
+                    } else {
+                        let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                        let callee = self.import(&module, &name, at, obs);
+                        let items = self.stack.split_off(from);
+                        let args = self.heap.seq(Kind::Tuple, &items);
+                        match self.call(Target { callee, how: How::Inst, at }, args, None, obs) {
+                            Ok(v) => self.stack.push(v),
+                            Err(what) => {
+                                steps += 1;
+                                fail!(what)
+                            }
+                        }
+                    }
+                    p = after;
+                }
+                _ => fail!("invalid opcode"),
+            }
+            steps += 1;
+        }
+    }
+
+    /// Executes the text opcode at `at` whose newline is at `newline`, reading its line from the source.
+    pub(crate) fn line_opcode(&mut self, at: u64, newline: u64, obs: &mut dyn Observer) -> Flow {
+        let code = match self.source.patches.get(&at) {
+            Some(&code) => code,
+            None => match self.source.blob.read_range(at..at + 1) {
+                Ok(b) if !b.is_empty() => b[0],
+                _ => return Flow::Error { at, what: "stream ends without STOP" },
+            },
+        };
+        let line = self.source.blob.read_range(at + 1..newline.min(at + 1 + 64)).unwrap_or_default();
+        self.line(code, at, &line, newline, obs)
+    }
+
+    /// A text opcode; `line` holds at least the first 64 bytes of its line.
+    fn line(&mut self, code: u8, at: u64, line: &[u8], newline: u64, obs: &mut dyn Observer) -> Flow {
+        let tag = match code {
+            op::INT | op::LONG => {
+                if line.len() < 64 && int_text_is_odd(line, code == op::LONG) {
+                    self.structure(
+                        obs,
+                        at,
+                        "pickle-int-base",
+                        "an integer text that readers take for different numbers",
+                    );
+                }
+                Tag::Num
+            }
+            op::FLOAT => Tag::Num,
+            op::STRING => match line.get(1..3) {
+                Some(b) if b != b"__" => Tag::Str,
+                _ => Tag::Dunder,
+            },
+            op::UNICODE => match line.get(..2) {
+                Some(b) if b != b"__" && b[0] != b'\\' => Tag::Str,
+                _ => Tag::Dunder,
+            },
+            op::PERSID => {
+                let v = Val::new(Tag::Str, at);
+                self.clean_since = newline + 1;
+                self.persistent(v, at, obs);
+                return Flow::Jump(newline + 1);
+            }
+            _ => {
+                let index = std::str::from_utf8(line)
+                    .ok()
+                    .and_then(|s| s.trim().replace('_', "").parse::<u64>().ok());
+                let Some(i) = index else { return Flow::Error { at, what: "memo index is no number" } };
+                if code == op::PUT {
+                    let Some(&v) = self.stack.last() else { return Flow::Error { at, what: UNDERFLOW } };
+                    self.check_jump(i, at, obs);
+                    self.memo.put(i, v);
+                } else {
+                    let Some(v) = self.memo.get(i) else {
+                        return Flow::Error { at, what: "memo entry does not exist" };
+                    };
+                    self.stack.push(v);
+                    self.clean_since = newline + 1;
+                }
+                return Flow::Jump(newline + 1);
+            }
+        };
+        if code == op::STRING && !matches!(line.first(), Some(b'\'' | b'"')) {
+            return Flow::Error { at, what: "a STRING opcode needs quotes" };
+        }
+        self.stack.push(Val::new(tag, at));
+        Flow::Jump(newline + 1)
+    }
+
+    /// An index no writer can reach makes the C unpickler allocate gigabytes.
+    fn check_jump(&mut self, index: u64, at: u64, obs: &mut dyn Observer) {
+        if index > (1 << 20).max(at) {
+            let detail = format!("memo index {index} after {} entries", self.memo.len());
+            self.resource(obs, at, "pickle-memo-jump", &detail);
+        }
+    }
+
+    /// A tree that sharing hides and that grows exponentially.
+    pub(crate) fn check_size(&mut self, v: Val, at: u64, obs: &mut dyn Observer) {
+        const FLOOR: u64 = 50_000_000;
+        let size = self.heap.get_seq(v).map_or(0, |s| s.size);
+        if size > FLOOR && size / 1000 > at {
+            let detail = format!("shared containers that unfold to {size} items within {at} bytes");
+            self.resource(obs, at, "pickle-expansion", &detail);
+        }
+    }
+}

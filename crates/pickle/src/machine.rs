@@ -1,0 +1,419 @@
+//! The abstract machine: CPython's unpickler over abstract values, resumable at every opcode.
+//!
+//! The reference is `_pickle.c`; where it and `pickle.py` (or readers derived from either) differ the union
+//! of what they would run is followed.
+
+use crate::heap::{Heap, Kind};
+use crate::literal::Source;
+use crate::memo::Memo;
+use crate::observer::Observer;
+use crate::val::{Tag, Val};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use wb_blob::{Blob, Budget, Exhausted, Window};
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    /// STOP; the offset after it.
+    Stop(u64),
+    /// The loader raises an error here; what it did before stands.
+    Error {
+        /// Offset of the opcode that fails.
+        at: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A counted budget ran out before the end.
+    Exhausted(Exhausted),
+    /// Reading failed.
+    Io(io::Error),
+}
+
+/// What a run found besides the events that the observer was given.
+#[derive(Debug)]
+pub struct Run {
+    /// How it ended.
+    pub end: End,
+    /// Opcodes executed.
+    pub steps: u64,
+    /// Calls and other uses reported.
+    pub calls: u64,
+    /// Imports.
+    pub imports: u64,
+    /// True if the stream names a protocol (PROTO) at its beginning.
+    pub has_proto: bool,
+}
+
+/// Why the inner loop came back.
+pub(crate) enum Flow {
+    /// It needs this many bytes from this offset on.
+    More {
+        at: u64,
+        need: u64,
+    },
+    /// The text line of the opcode at this offset goes on beyond the bytes given.
+    Line {
+        at: u64,
+    },
+    /// The opcode at this offset, or its argument, crosses the end of its frame.
+    Straddle {
+        at: u64,
+    },
+    /// A frame begins: its first byte and length.
+    Frame {
+        at: u64,
+        len: u64,
+    },
+    /// Continue elsewhere.
+    Jump(u64),
+    Stop(u64),
+    Error {
+        at: u64,
+        what: &'static str,
+    },
+}
+
+/// The machine's state; everything except the window.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub source: Source,
+    pub len: u64,
+    pub stack: Vec<Val>,
+    pub marks: Vec<usize>,
+    pub memo: Memo,
+    pub heap: Heap,
+    pub proto: u8,
+    /// Extension codes registered by the stream itself.
+    pub extensions: HashMap<u64, Val>,
+    /// Attributes the stream sets on imports: dotted path -> value.
+    pub planted: HashMap<String, Val>,
+    /// No opcode but literals, marks, memo stores and tuples was executed from here on.
+    pub clean_since: u64,
+    pub frame_end: u64,
+    /// Reads as the C unpickler does from a file: an argument that crosses a frame's end is read from there on.
+    pub file_reader: bool,
+    pub reported: HashSet<&'static str>,
+    pub imports: u64,
+    pub calls: u64,
+    pub steps: u64,
+    pub has_proto: bool,
+}
+
+/// An unpickler that only looks.
+pub struct Machine {
+    window: Window,
+    state: State,
+    start: u64,
+    at: u64,
+    budget: Budget,
+    fork: Option<Box<(State, u64)>>,
+}
+
+impl Machine {
+    /// Bytes processed between two looks at the budget.
+    const SLICE: usize = 1 << 20;
+
+    /// A machine at the offset `start` of `blob`.
+    pub fn new(blob: &Blob, start: u64, budget: &Budget) -> Self {
+        Self::with_chunk(blob, start, budget, Window::CHUNK)
+    }
+
+    /// As [`Machine::new`], fetching `chunk` bytes at once.
+    pub fn with_chunk(blob: &Blob, start: u64, budget: &Budget, chunk: usize) -> Self {
+        let state = State {
+            source: Source { blob: blob.clone(), patches: HashMap::new() },
+            len: blob.len(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            heap: Heap::default(),
+            proto: 0,
+            extensions: HashMap::new(),
+            planted: HashMap::new(),
+            clean_since: start,
+            frame_end: u64::MAX,
+            file_reader: false,
+            reported: HashSet::new(),
+            imports: 0,
+            calls: 0,
+            steps: 0,
+            has_proto: false,
+        };
+        let window = Window::new(blob.clone(), chunk.max(16));
+        Self { window, state, start, at: start, budget: budget.clone(), fork: None }
+    }
+
+    /// Runs to the end. If a frame is straddled, the other reading is run too, after this one.
+    pub fn run(mut self, obs: &mut dyn Observer) -> Run {
+        let end = self.run_one(obs, u64::MAX);
+        let mut run = self.summary(end);
+        if let Some(fork) = self.fork.take() {
+            let (state, at) = *fork;
+            self.state = state;
+            self.at = at;
+            let end = self.run_one(obs, u64::MAX);
+            run.calls = run.calls.max(self.state.calls);
+            run.imports = run.imports.max(self.state.imports);
+            run.steps += self.state.steps;
+            if let End::Exhausted(_) | End::Io(_) = end {
+                run.end = end;
+            }
+        }
+        run
+    }
+
+    /// Runs at most about `max_steps` opcodes of the linear reading. None: it could go on.
+    pub fn trial(&mut self, obs: &mut dyn Observer, max_steps: u64) -> Option<Run> {
+        let end = self.run_one(obs, max_steps);
+        match end {
+            End::Exhausted(_) => None,
+            end => Some(self.summary(end)),
+        }
+    }
+
+    /// What has been seen so far.
+    pub fn calls_and_imports(&self) -> (u64, u64) {
+        (self.state.calls, self.state.imports)
+    }
+
+    fn summary(&self, end: End) -> Run {
+        let s = &self.state;
+        Run { end, steps: s.steps, calls: s.calls, imports: s.imports, has_proto: s.has_proto }
+    }
+
+    fn run_one(&mut self, obs: &mut dyn Observer, max_steps: u64) -> End {
+        let mut need = 1u64;
+        loop {
+            let state = &mut self.state;
+            let steps_before = state.steps;
+            let view = match self.window.view(self.at, usize::try_from(need).unwrap_or(usize::MAX)) {
+                Ok(v) => v,
+                Err(e) => return End::Io(e),
+            };
+            let slice = if max_steps == u64::MAX { Self::SLICE } else { max_steps as usize };
+            let view = match view.get(..slice.max(need as usize)) {
+                Some(part) => part,
+                None => view,
+            };
+            // Nothing more to come: what does not fit now never will.
+            let whole = view.len() as u64 >= state.len.saturating_sub(self.at);
+            let flow = state.steps_over(view, self.at, self.start, obs);
+            if let Err(e) = self.budget.steps(state.steps - steps_before) {
+                return End::Exhausted(e);
+            }
+            if let Err(e) = self.budget.memory(state.held()) {
+                return End::Exhausted(e);
+            }
+            if state.steps >= max_steps {
+                return End::Exhausted(Exhausted(wb_blob::Resource::Steps));
+            }
+            match flow {
+                Flow::More { at, need: n } => {
+                    if at >= state.len {
+                        return End::Error { at, what: "stream ends without STOP" };
+                    }
+                    if whole {
+                        return End::Error { at, what: "argument runs past the end" };
+                    }
+                    self.at = at;
+                    need = n.min(state.len - at);
+                    continue;
+                }
+                Flow::Jump(at) => self.at = at,
+                Flow::Line { at } => match self.long_line(at, obs) {
+                    Ok(next) => self.at = next,
+                    Err(end) => return end,
+                },
+                Flow::Straddle { at } => {
+                    if let Err(end) = self.straddle(at, obs) {
+                        return end;
+                    }
+                }
+                Flow::Frame { at, len } => self.frame(at, len, obs),
+                Flow::Stop(at) => {
+                    self.at = at;
+                    return End::Stop(at);
+                }
+                Flow::Error { at, what } => {
+                    self.at = at;
+                    return End::Error { at, what };
+                }
+            }
+            need = 1;
+        }
+    }
+
+    /// A frame opens at `at`, its first byte.
+    fn frame(&mut self, at: u64, len: u64, obs: &mut dyn Observer) {
+        let s = &mut self.state;
+        self.at = at;
+        let end = at.saturating_add(len);
+        if end > s.len {
+            s.structure(obs, at, "pickle-frame-beyond-end", "a frame is longer than the rest of the stream");
+        }
+        if s.frame_end != u64::MAX && at <= s.frame_end && at != s.frame_end {
+            // C keeps the outer buffer if the new frame fits, else drops what is left of it.
+            s.structure(obs, at, "pickle-frame-straddle", "a frame opens inside another");
+            if end <= s.frame_end {
+                return;
+            }
+            if s.file_reader {
+                self.at = s.frame_end;
+                s.frame_end = s.frame_end.saturating_add(len);
+                return;
+            }
+            let mut other = s.clone();
+            other.file_reader = true;
+            let from = other.frame_end;
+            other.frame_end = from.saturating_add(len);
+            self.fork.get_or_insert_with(|| Box::new((other, from)));
+        }
+        s.frame_end = if end > s.len { u64::MAX } else { end };
+    }
+
+    /// The opcode at `at` crosses the end of its frame: readers differ from here on.
+    fn straddle(&mut self, at: u64, obs: &mut dyn Observer) -> Result<(), End> {
+        let s = &mut self.state;
+        s.structure(
+            obs,
+            at,
+            "pickle-frame-straddle",
+            "an argument crosses the end of its frame: readers disagree",
+        );
+        let frame_end = std::mem::replace(&mut s.frame_end, u64::MAX);
+        self.at = at;
+        let code = s.source.blob.read_range(at..at + 1).map_err(End::Io)?;
+        let Some(&code) = code.first() else { return Ok(()) };
+        if !s.file_reader {
+            if self.fork.is_none() {
+                let mut other = s.clone();
+                other.file_reader = true;
+                other.frame_end = frame_end;
+                self.fork = Some(Box::new((other, at)));
+            }
+            return Ok(());
+        }
+        // The rest of the frame is dropped and the argument read from the frame's end.
+        use crate::opcode::{Arg, opcode};
+        let header = match opcode(code).map(|o| o.arg) {
+            Some(Arg::Counted(n)) => u64::from(n),
+            Some(Arg::Fixed(n)) => u64::from(n),
+            _ => 1,
+        };
+        let counted = matches!(opcode(code).map(|o| o.arg), Some(Arg::Counted(_)));
+        if counted && at + 1 + header <= frame_end {
+            // The length was read inside the frame; only the payload crosses. Byte strings are copied piecewise
+            // (same result as reading on); others are read whole from the frame's end.
+            if matches!(code, crate::opcode::BINBYTES | crate::opcode::BINBYTES8 | crate::opcode::BYTEARRAY8)
+                || code == crate::opcode::SHORT_BINBYTES
+            {
+                return Ok(());
+            }
+            let len = s.source.blob.read_range(at + 1..at + 1 + header).map_err(End::Io)?;
+            let len = crate::literal::le_uint(&len);
+            let next = frame_end.saturating_add(len);
+            if next > s.len {
+                return Err(End::Error { at, what: "argument runs past the end" });
+            }
+            let bytes =
+                s.source.blob.read_range(frame_end..next.min(frame_end + (64 << 10))).map_err(End::Io)?;
+            let v = s.heap.text(bytes, true);
+            s.stack.push(v);
+            self.at = next;
+            return Ok(());
+        }
+        if frame_end > 0 {
+            s.source.patches.insert(frame_end - 1, code);
+            s.clean_since = frame_end;
+            self.at = frame_end - 1;
+        }
+        Ok(())
+    }
+
+    /// Executes the text opcode at `at` whose line is longer than a window.
+    fn long_line(&mut self, at: u64, obs: &mut dyn Observer) -> Result<u64, End> {
+        let mut from = at + 1;
+        let newline = loop {
+            let view = self.window.view(from, 1).map_err(End::Io)?;
+            if view.is_empty() {
+                // The C reader takes the last byte of an unterminated line for its newline.
+                break self.state.len.saturating_sub(1).max(at + 1);
+            }
+            match view.iter().position(|&b| b == b'\n') {
+                Some(n) => break from + n as u64,
+                None => from += view.len() as u64,
+            }
+        };
+        if newline >= self.state.frame_end {
+            self.straddle(at, obs)?;
+            return Ok(self.at);
+        }
+        let s = &mut self.state;
+        s.steps += 1;
+        match s.line_opcode(at, newline, obs) {
+            Flow::Jump(next) => Ok(next),
+            Flow::Error { at, what } => Err(End::Error { at, what }),
+            _ => Ok(newline + 1),
+        }
+    }
+}
+
+impl State {
+    /// Bytes of state held.
+    pub(crate) fn held(&self) -> u64 {
+        (self.stack.capacity() * 8 + self.marks.capacity() * 8) as u64 + self.memo.bytes() + self.heap.bytes()
+    }
+
+    /// Reports a structural fact once per code and run.
+    pub(crate) fn structure(&mut self, obs: &mut dyn Observer, at: u64, code: &'static str, detail: &str) {
+        if self.reported.insert(code) {
+            obs.structure(at, code, detail);
+        }
+    }
+
+    /// Reports a resource fact once per code and run.
+    pub(crate) fn resource(&mut self, obs: &mut dyn Observer, at: u64, code: &'static str, detail: &str) {
+        if self.reported.insert(code) {
+            obs.resource(at, code, detail);
+        }
+    }
+
+    /// Pops the topmost mark; the index of the first item above it.
+    #[inline(always)]
+    pub(crate) fn pop_mark(&mut self) -> Option<usize> {
+        let m = self.marks.pop()?;
+        (m <= self.stack.len()).then_some(m)
+    }
+
+    /// The lowest stack index that may be popped.
+    #[inline(always)]
+    pub(crate) fn fence(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<Val> {
+        if self.stack.len() > self.fence() { self.stack.pop() } else { None }
+    }
+
+    /// A tuple of the items from `from` on, made by the opcode at `at`.
+    pub(crate) fn tuple(&mut self, from: usize, at: u64) {
+        let items = self.stack.get(from..).unwrap_or(&[]);
+        let v = match items.first() {
+            None => Val::new(Tag::EmptyTuple, at),
+            Some(first) => {
+                let span = first
+                    .offset()
+                    .filter(|&o| o >= self.clean_since && items.iter().all(|v| v.is_literal()))
+                    .and_then(|start| Val::span(start, at));
+                match span {
+                    Some(v) => v,
+                    None => self.heap.seq(Kind::Tuple, items),
+                }
+            }
+        };
+        self.stack.truncate(from);
+        self.stack.push(v);
+    }
+}

@@ -1,0 +1,238 @@
+//! What the machine tells while it runs.
+
+use crate::heap::Callee;
+use crate::machine::State;
+use crate::val::{Tag, Val};
+use crate::value::{Call, Value};
+use std::ops::Range;
+use wb_verdict::How;
+
+/// Bytes that the stream hands to another deserialiser.
+#[derive(Debug)]
+pub enum Nested {
+    /// A range of the blob that the machine reads.
+    Range(Range<u64>),
+    /// Bytes worked out symbolically.
+    Bytes(Vec<u8>),
+}
+
+/// Receives events in the order in which a loader would cause them.
+pub trait Observer {
+    /// An object is imported (GLOBAL, STACK_GLOBAL, INST, EXT or symbolically).
+    fn import(&mut self, _offset: u64, _callee: &Callee) {}
+    /// Something is called, or an object's state or items are set.
+    fn call(&mut self, _call: &PendingCall<'_>) {}
+    /// Readers disagree here.
+    fn structure(&mut self, _offset: u64, _code: &'static str, _detail: &str) {}
+    /// Absurd use of memory or time.
+    fn resource(&mut self, _offset: u64, _code: &'static str, _detail: &str) {}
+    /// Bytes are handed to the deserialiser `by`.
+    fn nested(&mut self, _offset: u64, _by: &str, _bytes: Nested) {}
+    /// A persistent id is looked up.
+    fn persistent(&mut self, _id: &PendingValue<'_>) {}
+    /// BUILD has set the state of an instance. `next` is the offset of the next opcode; a loader that reads
+    /// on from the stream itself (joblib's arrays) returns where the opcodes go on.
+    fn built(&mut self, _object: &PendingValue<'_>, _state: &PendingValue<'_>, _next: u64) -> Option<u64> {
+        None
+    }
+}
+
+/// A value that is decoded only on demand.
+pub struct PendingValue<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) val: Val,
+    pub(crate) at: u64,
+}
+
+impl PendingValue<'_> {
+    /// The value as a bounded tree.
+    pub fn value(&self) -> Value {
+        self.state.value(self.val)
+    }
+
+    /// Offset of the opcode that uses it.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// If it is the result of a call: what was called.
+    pub fn made_by(&self) -> Option<&Callee> {
+        let o = self.state.heap.get_object(self.val)?;
+        Some(self.state.heap.callee(o.callee))
+    }
+}
+
+/// A call whose arguments are decoded only on demand.
+pub struct PendingCall<'a> {
+    pub(crate) state: &'a State,
+    /// Offset of the opcode.
+    pub offset: u64,
+    /// The way of use.
+    pub how: How,
+    pub(crate) callee: u32,
+    pub(crate) args: Args<'a>,
+    pub(crate) kwargs: Option<Val>,
+    /// See [`Call::on_import`].
+    pub on_import: bool,
+    /// See [`Call::tampered`].
+    pub tampered: bool,
+}
+
+/// Arguments: one tuple value, or the items themselves.
+#[derive(Clone, Copy)]
+pub(crate) enum Args<'a> {
+    Packed(Val),
+    Items(&'a [Val]),
+}
+
+/// A call with everything decoded; lend it as a [`Call`] by [`Decoded::as_call`].
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    offset: u64,
+    how: How,
+    callee: Callee,
+    on_import: bool,
+    tampered: bool,
+    plain: bool,
+    /// Positional arguments.
+    pub args: Vec<Value>,
+    /// Keyword arguments.
+    pub kwargs: Vec<(Value, Value)>,
+}
+
+impl Decoded {
+    /// The call as the catalogue takes it.
+    pub fn as_call(&self) -> Call<'_> {
+        Call {
+            offset: self.offset,
+            how: self.how,
+            module: &self.callee.module,
+            name: &self.callee.name,
+            callable: &self.callee.rendering,
+            made_by: &self.callee.made_by,
+            tampered: self.tampered,
+            on_import: self.on_import,
+            args: &self.args,
+            kwargs: &self.kwargs,
+            plain_args: self.plain,
+        }
+    }
+
+    /// The call as readable, bounded, escaped pseudo-Python.
+    pub fn rendering(&self) -> String {
+        crate::render::call(&self.callee, self.how, self.on_import, &self.args, &self.kwargs)
+    }
+}
+
+impl PendingCall<'_> {
+    /// What is called, or what made the object that is changed.
+    pub fn callee(&self) -> &Callee {
+        self.state.heap.callee(self.callee)
+    }
+
+    /// A number that is the same for the same callee in the same run.
+    pub fn callee_id(&self) -> u32 {
+        self.callee
+    }
+
+    /// A hash of the kinds of the arguments (not of their values): equal kinds, equal number.
+    pub fn shape(&self) -> u64 {
+        let mut n = u64::from(self.on_import) | u64::from(self.tampered) << 1 | u64::from(self.plain()) << 2;
+        let mut mix = |v: Val| {
+            let kind = match v.tag() {
+                Tag::Node => {
+                    32 + self.state.heap.get_seq(v).map_or(0, |s| s.kind as u64 * 2 + u64::from(s.plain))
+                }
+                Tag::Object => self.state.heap.get_object(v).map_or(0, |o| 64 + u64::from(o.callee) * 2),
+                Tag::Global => 65 + v.payload() * 2,
+                Tag::Dunder => Tag::Str as u64,
+                Tag::EmptyTuple => Tag::Span as u64,
+                t => t as u64,
+            };
+            n = (n.rotate_left(7) ^ kind).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        };
+        match self.args {
+            Args::Items(items) => items.iter().take(64).for_each(|&v| mix(v)),
+            Args::Packed(v) => match self.state.heap.get_seq(v) {
+                Some(s) => s.items.iter().take(64).for_each(|&v| mix(v)),
+                None => mix(v),
+            },
+        }
+        if let Some(k) = self.kwargs {
+            mix(k);
+        }
+        n
+    }
+
+    /// See [`Call::plain_args`].
+    pub fn plain(&self) -> bool {
+        let s = self.state;
+        let kwargs = self.kwargs.is_none_or(|k| s.is_plain(k));
+        kwargs
+            && match (self.how, self.args) {
+                (How::Build, Args::Packed(v)) => s.is_plain_state(v),
+                (How::Build, Args::Items([v])) => s.is_plain_state(*v),
+                (_, Args::Packed(v)) => s.is_plain(v),
+                (_, Args::Items(items)) => items.iter().all(|&v| s.is_plain(v)),
+            }
+    }
+
+    /// Decodes the arguments.
+    pub fn decode(&self) -> Decoded {
+        const MAX_ITEMS: usize = 64;
+        let s = self.state;
+        let args = match self.args {
+            Args::Items(items) => {
+                let mut v: Vec<Value> = items.iter().take(MAX_ITEMS).map(|&v| s.value(v)).collect();
+                if items.len() > MAX_ITEMS {
+                    v.push(Value::Truncated);
+                }
+                v
+            }
+            Args::Packed(v) => match s.value(v) {
+                Value::Tuple(items) => items,
+                // `callable(*args)` of the Python reader takes any iterable.
+                Value::List(items) | Value::Set(items) | Value::FrozenSet(items) => items,
+                Value::Dict(pairs) => pairs.into_iter().map(|(k, _)| k).collect(),
+                other => vec![other],
+            },
+        };
+        let kwargs = match self.kwargs.map(|k| s.value(k)) {
+            None | Some(Value::None) => Vec::new(),
+            Some(Value::Dict(pairs)) => pairs,
+            Some(other) => vec![(Value::Opaque, other)],
+        };
+        Decoded {
+            offset: self.offset,
+            how: self.how,
+            callee: self.callee().clone(),
+            on_import: self.on_import,
+            tampered: self.tampered,
+            plain: self.plain(),
+            args,
+            kwargs,
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn is_plain(&self, v: Val) -> bool {
+        v.is_literal() || self.heap.get_seq(v).is_some_and(|s| s.plain)
+    }
+
+    fn is_plain_state(&self, v: Val) -> bool {
+        use crate::heap::Kind;
+        if v.is_literal() {
+            return true;
+        }
+        let Some(s) = self.heap.get_seq(v) else { return false };
+        match s.kind {
+            Kind::Dict => s.planted.is_none(),
+            Kind::Tuple => s.items.iter().all(|&i| match self.heap.get_seq(i) {
+                Some(inner) => inner.planted.is_none(),
+                None => true,
+            }),
+            _ => true,
+        }
+    }
+}

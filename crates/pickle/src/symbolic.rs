@@ -1,0 +1,511 @@
+//! Calls whose result is known without running them: attribute walks, imports by name, codecs, partials.
+//!
+//! Following them is what turns `getattr(import_module("os"), "system")` into `os.system`. A result that is
+//! not known stays the result of a call; nothing is guessed.
+
+use crate::calls::Target;
+use crate::heap::{Callee, Kind};
+use crate::literal::Literal;
+use crate::machine::State;
+use crate::observer::{Nested, Observer};
+use crate::val::{Tag, Val};
+use crate::value::Value;
+use wb_verdict::How;
+
+/// Deserialisers that take bytes.
+const LOADS: &[&str] = &[
+    "pickle.loads",
+    "pickle._loads",
+    "_pickle.loads",
+    "cPickle.loads",
+    "pickle5.loads",
+    "dill.loads",
+    "dill._dill.loads",
+    "cloudpickle.loads",
+    "cloudpickle.cloudpickle.loads",
+    "joblib.externals.cloudpickle.loads",
+    "torch.storage._load_from_bytes",
+    "marshal.loads",
+];
+
+/// Attribute and module resolvers that take one dotted path.
+const LOCATE: &[&str] = &[
+    "pydoc.locate",
+    "pkgutil.resolve_name",
+    "hydra._internal.utils._locate",
+    "hydra.utils.get_method",
+    "hydra.utils.get_class",
+    "hydra.utils.get_object",
+    "django.utils.module_loading.import_string",
+    "werkzeug.utils.import_string",
+    "twisted.python.reflect.namedAny",
+    "zope.dottedname.resolve.resolve",
+];
+
+impl State {
+    /// True if what the arguments were matters once the result is used.
+    pub(crate) fn arguments_matter(&self, id: u32) -> bool {
+        let c = self.heap.callee(id);
+        matches!(
+            (c.module.as_str(), c.name.as_str()),
+            ("operator" | "_operator", "attrgetter" | "methodcaller" | "itemgetter")
+                | ("functools" | "_functools", "partial")
+                | ("types", "MethodType")
+                | ("io" | "_io", "BytesIO")
+        )
+    }
+
+    /// The result of a call, where it is known.
+    pub(crate) fn symbolic(
+        &mut self,
+        target: Target,
+        id: u32,
+        args: Val,
+        kwargs: Option<Val>,
+        depth: u32,
+        obs: &mut dyn Observer,
+    ) -> Option<Val> {
+        if target.callee.tag() == Tag::Object {
+            return self.call_result(target, args, depth, obs);
+        }
+        let c = self.heap.callee(id);
+        let at = target.at;
+        let (module, name) = (c.module.clone(), c.name.clone());
+        let path = c.rendering.clone();
+        self.expose(args, &path, at, obs);
+        match (module.as_str(), name.as_str()) {
+            ("importlib" | "importlib._bootstrap", "import_module" | "_gcd_import" | "_import_module")
+            | ("test.support.import_helper" | "test.support", "import_module") => {
+                let name = self.name(*self.items(args)?.first()?)?;
+                Some(self.module(&name, at, obs))
+            }
+            ("builtins" | "importlib" | "__builtin__" | "importlib._bootstrap", "__import__") => {
+                let items = self.items(args)?;
+                let name = self.name(*items.first()?)?;
+                let from_list = items.get(3).is_some_and(|v| !matches!(v.tag(), Tag::None | Tag::EmptyTuple));
+                let top = name.split('.').next().unwrap_or("").to_string();
+                Some(self.module(if from_list { &name } else { &top }, at, obs))
+            }
+            _ if LOCATE.contains(&path.as_str()) => {
+                let name = self.name(*self.items(args)?.first()?)?;
+                let (m, n) =
+                    name.split_once(':').or_else(|| name.split_once('.')).unwrap_or((name.as_str(), ""));
+                let (m, n) = (m.to_string(), n.to_string());
+                Some(self.global(Callee { via: format!("{path}(...)"), ..Callee::import(&m, &n) }, at, obs))
+            }
+            ("builtins" | "__builtin__", "getattr" | "object.__getattribute__" | "type.__getattribute__")
+            | ("test.support", "get_attribute") => {
+                let items = self.items(args)?;
+                let name = self.name(*items.get(1)?)?;
+                self.attr(*items.first()?, &name, &format!("{path}(...)"), at, obs)
+            }
+            ("builtins" | "__builtin__", "vars") => {
+                self.attr(*self.items(args)?.first()?, "__dict__", &format!("{path}(...)"), at, obs)
+            }
+            ("operator" | "_operator", "getitem" | "__getitem__")
+            | (
+                "builtins" | "__builtin__",
+                "dict.get" | "dict.__getitem__" | "dict.pop" | "list.__getitem__",
+            ) => {
+                let items = self.items(args)?;
+                self.item(*items.first()?, *items.get(1)?, at, obs)
+            }
+            ("operator" | "_operator", "call" | "__call__") | ("builtins" | "__builtin__", "apply") => {
+                let items = self.items(args)?;
+                let (&callee, rest) = items.split_first()?;
+                let packed = match (name.as_str(), rest) {
+                    ("apply", [packed, ..]) => *packed,
+                    _ => self.heap.seq(Kind::Tuple, rest),
+                };
+                self.indirect(callee, packed, at, depth, obs)
+            }
+            ("builtins" | "__builtin__", "map" | "filter") | ("functools" | "_functools", "reduce") => {
+                let items = self.items(args)?;
+                let (&callee, rest) = items.split_first()?;
+                let firsts: Vec<Val> = match name.as_str() {
+                    "reduce" => self.items(*rest.first()?).unwrap_or_default().into_iter().take(2).collect(),
+                    _ => {
+                        let first =
+                            |&v: &Val| self.items(v).and_then(|i| i.first().copied()).unwrap_or(Val::OPAQUE);
+                        rest.iter().map(first).collect()
+                    }
+                };
+                let packed = self.heap.seq(Kind::Tuple, &firsts);
+                if callee.tag() != Tag::None {
+                    self.indirect(callee, packed, at, depth, obs);
+                }
+                None
+            }
+            ("torch._tensor", "_rebuild_from_type" | "_rebuild_from_type_v2") => {
+                let items = self.items(args)?;
+                let (&callee, packed) = (items.first()?, items.get(2)?);
+                self.indirect(callee, *packed, at, depth, obs);
+                None
+            }
+            ("copyreg" | "copy_reg", "__newobj__") => {
+                let items = self.items(args)?;
+                let (&callee, rest) = items.split_first()?;
+                let packed = self.heap.seq(Kind::Tuple, rest);
+                self.call_nested(Target { callee, how: How::Newobj, at }, packed, None, depth + 1, obs).ok()
+            }
+            ("copyreg" | "copy_reg", "__newobj_ex__") => {
+                let items = self.items(args)?;
+                let (&callee, &packed) = (items.first()?, items.get(1)?);
+                let kwargs = items.get(2).copied();
+                self.call_nested(Target { callee, how: How::NewobjEx, at }, packed, kwargs, depth + 1, obs)
+                    .ok()
+            }
+            ("copyreg" | "copy_reg", "_reconstructor") => {
+                let items = self.items(args)?;
+                let &callee = items.first()?;
+                let packed: Vec<Val> =
+                    items.get(2).copied().filter(|v| v.tag() != Tag::None).into_iter().collect();
+                let packed = self.heap.seq(Kind::Tuple, &packed);
+                self.call_nested(Target { callee, how: How::Newobj, at }, packed, None, depth + 1, obs).ok()
+            }
+            ("copyreg" | "copy_reg", "add_extension") => {
+                let items = self.items(args)?;
+                let code = self.value(*items.get(2)?).as_int()?;
+                self.register_extension(*items.first()?, *items.get(1)?, code as u64, at, obs);
+                None
+            }
+            ("_codecs" | "codecs", "encode" | "decode")
+            | (
+                "builtins" | "__builtin__",
+                "bytes.decode" | "str.encode" | "bytes.fromhex" | "str.join" | "str.__add__",
+            )
+            | ("base64", "b64decode" | "b64encode" | "b32decode" | "b16decode")
+            | ("binascii", "unhexlify" | "a2b_base64" | "a2b_hex")
+            | ("operator" | "_operator", "add" | "concat" | "iadd" | "iconcat") => {
+                let _ = kwargs;
+                self.text_call(&name, args)
+            }
+            _ => None,
+        }
+    }
+
+    /// Calls the result of a call.
+    fn call_result(&mut self, target: Target, args: Val, depth: u32, obs: &mut dyn Observer) -> Option<Val> {
+        let o = self.heap.get_object(target.callee)?;
+        let (made_args, made_by) = (o.args, self.heap.callee(o.callee).clone());
+        let via = format!("{}(...)(...)", made_by.rendering);
+        let at = target.at;
+        match (made_by.module.as_str(), made_by.name.as_str()) {
+            ("operator" | "_operator", "attrgetter") => {
+                let object = *self.items(args)?.first()?;
+                let names = self.items(made_args)?;
+                let mut found = Vec::new();
+                for n in names {
+                    let name = self.name(n)?;
+                    found.push(self.attr(object, &name, &via, at, obs)?);
+                }
+                match found[..] {
+                    [one] => Some(one),
+                    _ => Some(self.heap.seq(Kind::Tuple, &found)),
+                }
+            }
+            ("operator" | "_operator", "itemgetter") => {
+                let object = *self.items(args)?.first()?;
+                let key = *self.items(made_args)?.first()?;
+                self.item(object, key, at, obs)
+            }
+            ("operator" | "_operator", "methodcaller") => {
+                let object = *self.items(args)?.first()?;
+                let made = self.items(made_args)?;
+                let (&name, rest) = made.split_first()?;
+                let name = self.name(name)?;
+                let method = self.attr(object, &name, &via, at, obs)?;
+                let packed = self.heap.seq(Kind::Tuple, rest);
+                self.indirect(method, packed, at, depth, obs)
+            }
+            ("functools" | "_functools", "partial") | ("types", "MethodType") => {
+                let made = self.items(made_args)?;
+                let (&callee, first) = made.split_first()?;
+                let mut all = first.to_vec();
+                all.extend(self.items(args)?);
+                let packed = self.heap.seq(Kind::Tuple, &all);
+                self.indirect(callee, packed, at, depth, obs)
+            }
+            _ => None,
+        }
+    }
+
+    fn indirect(
+        &mut self,
+        callee: Val,
+        args: Val,
+        at: u64,
+        depth: u32,
+        obs: &mut dyn Observer,
+    ) -> Option<Val> {
+        self.call_nested(Target { callee, how: How::Indirect, at }, args, None, depth + 1, obs).ok()
+    }
+
+    /// An imported module.
+    fn module(&mut self, name: &str, at: u64, obs: &mut dyn Observer) -> Val {
+        self.global(Callee::import(name, ""), at, obs)
+    }
+
+    /// `getattr(object, name)`, dotted names included.
+    fn attr(&mut self, object: Val, name: &str, via: &str, at: u64, obs: &mut dyn Observer) -> Option<Val> {
+        let callee = match object.tag() {
+            Tag::Global => {
+                let c = self.heap.callee(object.payload() as u32);
+                if c.module.is_empty() {
+                    Callee::other(format!("{}.{name}", c.rendering), &c.rendering)
+                } else if c.name.is_empty() {
+                    Callee { via: via.into(), ..Callee::import(&c.module, name) }
+                } else {
+                    Callee { via: via.into(), ..Callee::import(&c.module, &format!("{}.{name}", c.name)) }
+                }
+            }
+            Tag::Object => {
+                let o = self.heap.get_object(object)?;
+                let made_by = &self.heap.callee(o.callee).rendering;
+                Callee::other(format!("{made_by}(...).{name}"), made_by)
+            }
+            Tag::Persistent | Tag::Opaque => Callee::other(format!("<unknown object>.{name}"), "<unknown>"),
+            _ => Callee {
+                via: via.into(),
+                ..Callee::import("builtins", &format!("{}.{name}", self.type_name(object)))
+            },
+        };
+        Some(self.global(callee, at, obs))
+    }
+
+    fn type_name(&self, v: Val) -> &'static str {
+        match v.tag() {
+            Tag::None => "NoneType",
+            Tag::True | Tag::False => "bool",
+            Tag::Str | Tag::Dunder => "str",
+            Tag::Bytes => "bytes",
+            Tag::Text => match self.heap.texts.get(v.index()) {
+                Some(t) if t.is_str => "str",
+                _ => "bytes",
+            },
+            Tag::Num => "int",
+            _ => match self.heap.get_seq(v).map(|s| s.kind) {
+                Some(Kind::List) => "list",
+                Some(Kind::Dict) => "dict",
+                Some(Kind::Set) => "set",
+                Some(Kind::FrozenSet) => "frozenset",
+                _ => "tuple",
+            },
+        }
+    }
+
+    /// `object[key]`.
+    fn item(&mut self, object: Val, key: Val, at: u64, obs: &mut dyn Observer) -> Option<Val> {
+        match object.tag() {
+            Tag::Global => {
+                let c = self.heap.callee(object.payload() as u32).clone();
+                let key = self.name(key)?;
+                if c.rendering == "sys.modules" {
+                    return Some(self.module(&key, at, obs));
+                }
+                let owner = c.name.strip_suffix("__dict__")?.trim_end_matches('.').to_string();
+                let name = if owner.is_empty() { key } else { format!("{owner}.{key}") };
+                Some(self.global(
+                    Callee { via: "item of __dict__".into(), ..Callee::import(&c.module, &name) },
+                    at,
+                    obs,
+                ))
+            }
+            Tag::Object => {
+                let o = self.heap.get_object(object)?;
+                let made_by = self.heap.callee(o.callee).rendering.clone();
+                let key = self.name(key)?;
+                if key == "__builtins__" {
+                    return Some(self.module("builtins", at, obs));
+                }
+                Some(self.global(Callee::other(format!("{made_by}(...)[{key}]"), &made_by), at, obs))
+            }
+            Tag::Node | Tag::Span => {
+                if self.heap.get_seq(object).is_some_and(|s| s.kind == Kind::Dict) {
+                    let wanted = self.value(key);
+                    let items = self.heap.get_seq(object)?.items.clone();
+                    let found = items.chunks_exact(2).rev().find(|p| self.value(p[0]) == wanted)?;
+                    return found.get(1).copied();
+                }
+                let i = self.value(key).as_int()?;
+                let items = self.items(object)?;
+                let i = if i < 0 { i + items.len() as i64 } else { i };
+                items.get(usize::try_from(i).ok()?).copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes that go into a deserialiser, or look like a pickle wherever they go.
+    fn expose(&mut self, args: Val, by: &str, at: u64, obs: &mut dyn Observer) {
+        let first = match args.tag() {
+            Tag::Span | Tag::Node => args,
+            _ => return,
+        };
+        let loads = LOADS.contains(&by);
+        if args.tag() == Tag::Span && !loads {
+            // Literals are looked at only if bytes can be among them: cheap for the usual calls.
+            let (start, end) = args.span_range();
+            if end - start < 8 {
+                return;
+            }
+        }
+        let Some(items) = self.items(first) else { return };
+        for v in items.into_iter().take(8) {
+            let v = match self.heap.get_object(v) {
+                Some(o) if self.heap.callee(o.callee).name == "BytesIO" => {
+                    match self.items(o.args).and_then(|i| i.first().copied()) {
+                        Some(inner) => inner,
+                        None => continue,
+                    }
+                }
+                _ => v,
+            };
+            match v.tag() {
+                Tag::Bytes => {
+                    if let Ok(Literal::Bytes { head, data }) = self.source.literal(v.payload(), 2)
+                        && (loads || looks_like_pickle(&head))
+                        && !data.is_empty()
+                    {
+                        obs.nested(at, by, Nested::Range(data));
+                    }
+                }
+                Tag::Text => {
+                    if let Some(t) = self.heap.texts.get(v.index())
+                        && !t.is_str
+                        && (loads || looks_like_pickle(&t.bytes))
+                    {
+                        obs.nested(at, by, Nested::Bytes(t.bytes.clone()));
+                    }
+                }
+                // Python 2 text given as bytes.
+                Tag::Str if loads => {
+                    if let Some(bytes) = self.text(v, 1 << 20) {
+                        obs.nested(at, by, Nested::Bytes(bytes));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Text and bytes functions.
+    fn text_call(&mut self, name: &str, args: Val) -> Option<Val> {
+        let max = if self.heap.bytes() > 32 << 20 { 256 } else { 1 << 20 };
+        if self.heap.bytes() > 64 << 20 {
+            return None;
+        }
+        let items = self.items(args)?;
+        let raw = |v: Val| -> Option<(Vec<u8>, bool)> {
+            match v.tag() {
+                Tag::Bytes => match self.source.literal(v.payload(), max).ok()? {
+                    Literal::Bytes { head, data } if head.len() as u64 == data.end - data.start => {
+                        Some((head, false))
+                    }
+                    _ => None,
+                },
+                Tag::Text => self.heap.texts.get(v.index()).map(|t| (t.bytes.clone(), t.is_str)),
+                _ => Some((self.text(v, max)?, true)),
+            }
+        };
+        let (out, is_str) = match name {
+            "add" | "concat" | "iadd" | "iconcat" | "str.__add__" => {
+                let (mut a, is_str) = raw(*items.first()?)?;
+                a.extend(raw(*items.get(1)?)?.0);
+                (a, is_str)
+            }
+            "str.join" => {
+                let (sep, _) = raw(*items.first()?)?;
+                let parts: Option<Vec<Vec<u8>>> =
+                    self.items(*items.get(1)?)?.into_iter().map(|v| Some(raw(v)?.0)).collect();
+                (parts?.join(&sep[..]), true)
+            }
+            "bytes.fromhex" | "unhexlify" | "a2b_hex" | "b16decode" => {
+                (unhex(&raw(*items.last()?)?.0)?, false)
+            }
+            "b64decode" | "a2b_base64" => (unbase64(&raw(*items.first()?)?.0)?, false),
+            "encode" | "decode" | "bytes.decode" | "str.encode" => {
+                let (text, _) = raw(*items.first()?)?;
+                let codec = match items.get(1) {
+                    Some(&c) => match self.value(c) {
+                        Value::Str { text, cut: false, .. } => text.to_ascii_lowercase().replace('_', "-"),
+                        _ => return None,
+                    },
+                    None => "utf-8".into(),
+                };
+                let decode = name.ends_with("decode");
+                match (codec.as_str(), decode) {
+                    ("utf-8" | "utf8" | "ascii" | "us-ascii", _) => (text, decode),
+                    ("latin1" | "latin-1" | "iso-8859-1" | "l1" | "iso8859-1", true) => {
+                        (text.iter().map(|&b| char::from(b)).collect::<String>().into_bytes(), true)
+                    }
+                    ("latin1" | "latin-1" | "iso-8859-1" | "l1" | "iso8859-1", false) => {
+                        let s = std::str::from_utf8(&text).ok()?;
+                        (s.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<_>>()?, false)
+                    }
+                    ("hex" | "hex-codec", true) => (unhex(&text)?, false),
+                    ("base64" | "base-64" | "base64-codec", true) => (unbase64(&text)?, false),
+                    ("rot13" | "rot-13", _) => (text.into_iter().map(rot13).collect(), true),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        Some(self.heap.text(out, is_str))
+    }
+}
+
+fn looks_like_pickle(head: &[u8]) -> bool {
+    matches!(head, [0x80, 1..=5, ..])
+}
+
+fn rot13(b: u8) -> u8 {
+    match b {
+        b'a'..=b'z' => (b - b'a' + 13) % 26 + b'a',
+        b'A'..=b'Z' => (b - b'A' + 13) % 26 + b'A',
+        _ => b,
+    }
+}
+
+fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .iter()
+        .filter(|b| !b.is_ascii_whitespace())
+        .map(|&b| char::from(b).to_digit(16).map(|d| d as u8))
+        .collect();
+    let digits = digits?;
+    (digits.len() % 2 == 0).then(|| digits.chunks_exact(2).map(|p| p[0] << 4 | p[1]).collect())
+}
+
+fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut acc, mut bits) = (0u32, 0u32);
+    for &b in text.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'=') {
+        let d = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        acc = acc << 6 | u32::from(d);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((acc >> bits) as u8);
+            acc &= (1 << bits) - 1;
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn codecs() {
+        assert_eq!(super::unbase64(b"cG9zaXg=").unwrap(), b"posix");
+        assert_eq!(super::unhex(b"706f73 6978").unwrap(), b"posix");
+        assert_eq!("cbfvk".bytes().map(super::rot13).collect::<Vec<_>>(), b"posix");
+    }
+}
