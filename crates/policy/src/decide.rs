@@ -4,7 +4,8 @@ use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
 use crate::policy::{Level, Policy, Profile};
-use wb_verdict::{Coverage, Family, Finding, Report, UnknownReason, Verdict};
+use wb_scan::rules::unknown_reason;
+use wb_verdict::{Coverage, Finding, Report, UnknownReason, Verdict};
 
 /// Extensions of formats that hold tensors and nothing that runs.
 const SAFE_EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
@@ -126,7 +127,7 @@ impl<'a> Judge<'a> {
             self.reason(Level::Block, "malicious", "the file is malicious");
         }
         self.partial();
-        let unsupported = |f: &&Finding| unknown_reason(f, report) == UnknownReason::Unsupported;
+        let unsupported = |f: &&Finding| unknown_reason(&f.rule) == UnknownReason::Unsupported;
         for f in of(Verdict::Unknown).filter(unsupported) {
             let level =
                 self.unknown_level(UnknownReason::Unsupported).max(self.rule_level(f).unwrap_or(Level::Off));
@@ -191,7 +192,7 @@ impl<'a> Judge<'a> {
             return;
         }
         let reason = report.reason.unwrap_or(UnknownReason::Unsupported);
-        let carried = |f: &Finding| f.verdict == Verdict::Unknown && unknown_reason(f, report) == reason;
+        let carried = |f: &Finding| f.verdict == Verdict::Unknown && unknown_reason(&f.rule) == reason;
         if reason == UnknownReason::Partial || report.findings.iter().any(carried) {
             return;
         }
@@ -205,7 +206,7 @@ impl<'a> Judge<'a> {
     }
 
     fn unknown(&mut self, f: &Finding) {
-        let reason = unknown_reason(f, self.report);
+        let reason = unknown_reason(&f.rule);
         if reason == UnknownReason::UnknownClass && self.is_trusted(f) {
             return;
         }
@@ -335,16 +336,4 @@ fn found(report: &Report, verdict: Verdict) -> bool {
 fn lifts(exception: &Exception, finding: &Finding) -> bool {
     exception.rules.contains(&finding.rule)
         && (matches!(exception.scope, Scope::Sha256(_)) || finding.verdict != Verdict::Malicious)
-}
-
-/// Which unknown reason a finding stands for. A report names one reason, its worst; a file may have more.
-fn unknown_reason(finding: &Finding, report: &Report) -> UnknownReason {
-    match finding.family {
-        Family::Unsupported => UnknownReason::Unsupported,
-        Family::PickleCall => UnknownReason::UnknownClass,
-        _ => match report.reason {
-            Some(UnknownReason::Partial) | None => UnknownReason::UnknownContent,
-            Some(reason) => reason,
-        },
-    }
 }
