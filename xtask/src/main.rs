@@ -1,1 +1,59 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test` and what it is made of.
+//!
+//! Kept small and free of heavy dependencies, so that the preflight speaks within seconds on a fresh machine.
+#![warn(missing_docs)]
+
+#[cfg(feature = "engine")]
+mod corpus;
+#[cfg(feature = "engine")]
+mod docs;
+mod engine;
+mod layers;
+mod preflight;
+mod run;
+mod stages;
+mod tally;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test [--fast] [STAGE…] [WORD…]   all tests; stages by name, other words choose tests by name
+  layers                           fails when a dependency arrow points up
+  docs [--check]                   writes docs/rules from the rules; --check fails when they are stale
+  corpus DIR                       judges a labelled folder and prints where the engine is wrong
+  ci                               test, with every skip a failure
+  stages                           the stages of test";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((c, r)) => (c.as_str(), r),
+        None => ("help", &[][..]),
+    };
+    let done = match command {
+        "test" => stages::test(rest, false),
+        "ci" => stages::test(rest, true),
+        "stages" => {
+            stages::print_names();
+            Ok(())
+        }
+        "layers" => layers::command(),
+        "docs" | "corpus" => engine::command(command, rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("no command {other:?}\n\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            if !text.is_empty() {
+                eprintln!("{text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
