@@ -7,7 +7,7 @@
 //! DIR/benign/by-design.tsv                         path, reason: honest files that carry code
 //! DIR/benign/formats.tsv                           path, format, and `unsupported` if so
 //! ```
-//! The first line of a `.tsv` names its columns. A hostile path may be a file or a folder.
+//! The first line of a `.tsv` that is no `#` comment names its columns. A hostile path may be a file or a folder.
 
 use crate::{Case, Content, Error, Label, Sample};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,8 +84,8 @@ fn benign(dir: &Path, cases: &mut Vec<Case>) -> Result<(), Error> {
         let (format, unsupported) =
             formats.get(&path).cloned().unwrap_or_else(|| (extension(&path).to_owned(), false));
         let label = match (by_design.contains(&path), unsupported) {
-            (true, _) => Label::CarriesCode,
-            (false, true) => Label::Unsupported,
+            (_, true) => Label::Unsupported,
+            (true, false) => Label::CarriesCode,
             (false, false) => Label::Benign,
         };
         let sample = Sample { name: path.clone(), content };
@@ -133,6 +133,7 @@ fn walk(root: &Path, dir: &Path, out: &mut Tree) -> Result<(), Error> {
 
 fn unpack(path: &Path, out: &mut Tree) -> Result<(), Error> {
     let file = std::io::BufReader::new(std::fs::File::open(path)?);
+    let mut files = Vec::new();
     let xz = lzma_rust2::XzReader::new(file, true).take(MAX_UNPACKED);
     for entry in tar::Archive::new(xz).entries()? {
         let mut entry = entry?;
@@ -140,9 +141,16 @@ fn unpack(path: &Path, out: &mut Tree) -> Result<(), Error> {
             let name = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes)?;
-            // An unpacked copy beside the tarball wins.
-            out.entry(name).or_insert(Content::Bytes(bytes));
+            files.push((name, bytes));
         }
+    }
+    // A tarball of one folder is that folder's content, unless the folder is `cases`, which manifests name.
+    let first = files.first().and_then(|(n, _)| n.split_once('/')).map(|(top, _)| format!("{top}/"));
+    let top =
+        first.filter(|t| t != "cases/" && files.iter().all(|(n, _)| n.starts_with(t))).unwrap_or_default();
+    for (name, bytes) in files {
+        // An unpacked copy beside the tarball wins.
+        out.entry(name[top.len()..].to_owned()).or_insert(Content::Bytes(bytes));
     }
     Ok(())
 }
@@ -150,10 +158,9 @@ fn unpack(path: &Path, out: &mut Tree) -> Result<(), Error> {
 /// Reads a table of tab-separated values whose first line names the columns.
 pub fn read_tsv(path: &Path) -> Result<Vec<BTreeMap<String, String>>, Error> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path.display()))?;
-    let mut lines = text.lines();
+    let mut lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
     let columns: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
-    let rows = lines.filter(|l| !l.is_empty() && !l.starts_with('#'));
-    Ok(rows
+    Ok(lines
         .map(|l| {
             columns
                 .iter()

@@ -16,6 +16,15 @@ pub enum Expected {
     Suspicious,
     /// A harmless file that only shows what must not be blocked; it has no twin.
     Harmless,
+    /// A file of a known format that cannot be judged: blocked for that reason; it has no twin.
+    Unsupported,
+}
+
+impl Expected {
+    /// True if the file must be blocked with a finding.
+    pub fn is_hostile(self) -> bool {
+        matches!(self, Self::Malicious | Self::Suspicious)
+    }
 }
 
 /// One case of the corpus.
@@ -80,8 +89,8 @@ impl Recipe {
         if recipe.files.is_empty() {
             return Err(Error::new("a recipe needs at least one file"));
         }
-        if recipe.twin.is_none() != (recipe.expected == Expected::Harmless) {
-            return Err(Error::new("every hostile recipe has a [twin], and no harmless one has"));
+        if recipe.twin.is_some() != recipe.expected.is_hostile() {
+            return Err(Error::new("every hostile recipe has a [twin], and no other has"));
         }
         Ok(recipe)
     }

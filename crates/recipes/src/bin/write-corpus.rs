@@ -17,7 +17,7 @@ fn main() -> Result<(), Error> {
             .to_owned();
     let recipes = read_all(&corpus)?;
     for r in &recipes {
-        if r.expected == Expected::Harmless {
+        if !r.expected.is_hostile() {
             save(&out.join("benign").join(&r.id), r.build()?)?;
             continue;
         }
