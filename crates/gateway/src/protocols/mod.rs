@@ -1,0 +1,3 @@
+//! The protocols spoken to clients.
+
+pub mod hf;
