@@ -14,6 +14,14 @@ impl Catalogue {
         (top == "__torch__").then(|| self.harmless.get("__torch__.*")?.get("*")).flatten()
     }
 
+    /// True for `Class.NAME`, read but not called, of a class that is harmless as data: a member of an enumeration.
+    pub(super) fn is_attribute_of_harmless(&self, module: &str, name: &str) -> bool {
+        let Some((class, attribute)) = name.split_once('.') else { return false };
+        let constant =
+            attribute.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !attribute.starts_with('_');
+        constant && self.harmless(module, class).is_some_and(|e| e.allows(wb_verdict::How::Data))
+    }
+
     /// The part a serialiser's helper plays.
     pub(super) fn carries(&self, module: &str, name: &str) -> Option<Part> {
         self.carries.get(module)?.get(name).copied()

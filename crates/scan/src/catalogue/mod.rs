@@ -41,10 +41,14 @@ pub fn classify(call: &Call<'_>) -> CallClass {
     if call.tampered || call.on_import {
         return CallClass::Unresolved;
     }
+    if call.how == How::Data && cat.is_attribute_of_harmless(call.module, call.name) {
+        return CallClass::Harmless;
+    }
     cat.uncatalogued(call.module)
 }
 
-/// True if [`classify`] looks at the arguments of this use, so that its answer must not be kept by name alone.
+/// True if [`classify`] looks at the arguments of this use. Otherwise its answer holds for all uses of the same
+/// name in the same way with the same `plain_args`, `tampered` and `on_import`.
 pub fn depends_on_args(module: &str, name: &str, how: How) -> bool {
     let cat = &*CATALOGUE;
     module.is_empty()
@@ -62,6 +66,7 @@ fn of_name(cat: &Catalogue, module: &str, name: &str, how: How) -> CallClass {
     }
     match cat.dangerous(module, name) {
         Some(effect) => CallClass::Dangerous { effect },
+        None if how == How::Data && cat.is_attribute_of_harmless(module, name) => CallClass::Harmless,
         None => cat.uncatalogued(module),
     }
 }
@@ -93,10 +98,9 @@ fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
     if part == Part::Attribute
         && let [owner, attribute] = call.args
         && let (Some(module), Some(name)) = (imported_module(owner), attribute.as_str())
+        && let Some(effect) = cat.dangerous(&module, name)
     {
-        if let Some(effect) = cat.dangerous(&module, name) {
-            return CallClass::Dangerous { effect };
-        }
+        return CallClass::Dangerous { effect };
     }
     words_decide(cat, call.args)
 }

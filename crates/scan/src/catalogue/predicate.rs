@@ -14,8 +14,6 @@ pub(super) enum Args {
     Any,
     /// Literals and built-in containers of literals.
     Plain,
-    /// Anything but dangerous imports.
-    Data,
     /// A class of a catalogued or unknown distribution and a built-in base (`copyreg._reconstructor`).
     Reconstructor,
     /// A class and arguments for its `__new__` (`copyreg.__newobj__`).
@@ -80,9 +78,9 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
     match entry.args {
         Args::Any => Harmless,
         Args::Plain | Args::Pattern => {
-            yes(args.iter().all(Value::is_plain) && call.kwargs.iter().all(|(_, v)| v.is_plain()))
+            // Strings and numbers cut off for length are plain all the same.
+            yes(call.plain_args)
         }
-        Args::Data => worst_of(cat, args.iter().chain(call.kwargs.iter().map(|(_, v)| v))),
         Args::Reconstructor => reconstructor(cat, args),
         Args::Newobj => match args.first() {
             Some(class) => class_rebuilt(cat, class),
@@ -134,25 +132,6 @@ fn yes(proved: bool) -> Outcome {
 
 fn as_class(class: CallClass) -> Outcome {
     if class == CallClass::Harmless { Harmless } else { Class(class) }
-}
-
-/// Dangerous if any value names a dangerous callable, anywhere inside.
-fn worst_of<'v>(cat: &Catalogue, values: impl Iterator<Item = &'v Value>) -> Outcome {
-    for value in values {
-        let mut found = None;
-        walk(value, 0, &mut |v| {
-            if let Value::Global { module, name } = v
-                && found.is_none()
-                && let CallClass::Dangerous { effect } = of_name(cat, module, name, How::Data)
-            {
-                found = Some(effect);
-            }
-        });
-        if let Some(effect) = found {
-            return Class(CallClass::Dangerous { effect });
-        }
-    }
-    Harmless
 }
 
 /// A callable that is stored and not called here.

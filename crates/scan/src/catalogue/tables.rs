@@ -78,9 +78,13 @@ impl Entry {
         self.uses.contains(&used)
     }
 
-    /// Does the answer for this use depend on the arguments?
+    /// Does the answer for this use depend on more of the arguments than whether they are plain?
     pub fn looks_at_args(&self, how: How) -> bool {
-        how != How::Data && self.args != Args::Any
+        match how {
+            How::Data | How::Append | How::SetItem | How::AddItems => false,
+            How::Build => self.args == Args::Partial,
+            _ => !matches!(self.args, Args::Any | Args::Plain | Args::Pattern),
+        }
     }
 }
 

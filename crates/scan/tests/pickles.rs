@@ -1,0 +1,188 @@
+//! Small pickles assembled by hand, from bytes to verdict.
+
+use wb_blob::Blob;
+use wb_scan::{Options, judge, scan};
+use wb_verdict::*;
+
+fn report(pickle: &[u8]) -> Report {
+    let blob = Blob::from_vec(pickle.to_vec());
+    judge(&scan(&blob, &Options::default()), "model.pkl", None)
+}
+
+/// A protocol 4 stream of `parts`.
+fn stream(parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = b"\x80\x04".to_vec();
+    parts.iter().for_each(|p| out.extend_from_slice(p));
+    out.push(b'.');
+    out
+}
+
+fn text(s: &str) -> Vec<u8> {
+    let mut out = vec![0x8c, s.len() as u8];
+    out.extend_from_slice(s.as_bytes());
+    out
+}
+
+/// STACK_GLOBAL of `module`, `name`.
+fn global(module: &str, name: &str) -> Vec<u8> {
+    let mut out = text(module);
+    out.extend(text(name));
+    out.push(0x93);
+    out
+}
+
+fn worst(report: &Report) -> (&str, &str) {
+    report.findings.first().map_or(("", ""), |f| (f.rule.as_str(), f.evidence.as_str()))
+}
+
+#[test]
+fn a_shell_command_in_every_dialect() {
+    let dialects: Vec<Vec<u8>> = vec![
+        b"cposix\nsystem\n(S'id'\ntR.".to_vec(),
+        b"(S'id'\niposix\nsystem\n.".to_vec(),
+        b"(cposix\nsystem\nS'id'\no.".to_vec(),
+        stream(&[&global("posix", "system"), &text("id"), b"\x85R"]),
+        stream(&[&text("posix"), b"\x94", &text("system"), b"\x940h\x00h\x01\x93", &text("id"), b"\x85R"]),
+    ];
+    for pickle in dialects {
+        let report = report(&pickle);
+        assert_eq!(report.verdict, Verdict::Malicious, "{report:?}");
+        let (rule, evidence) = worst(&report);
+        assert_eq!(rule, "WB-PKL-002");
+        assert!(evidence.contains("posix.system('id')"), "{evidence}");
+        assert_eq!(report.findings[0].message, "loading this pickle calls posix.system");
+    }
+}
+
+#[test]
+fn what_runs_before_an_error_has_run() {
+    let mut pickle = stream(&[&global("posix", "system"), &text("id"), b"\x85R"]);
+    *pickle.last_mut().expect("not empty") = 0xff;
+    let report = report(&pickle);
+    assert_eq!((report.verdict, report.coverage), (Verdict::Malicious, Coverage::Partial));
+}
+
+#[test]
+fn plain_data_and_catalogued_classes_are_clean() {
+    for parts in [
+        vec![b"}".to_vec(), text("a"), b"K\x01s".to_vec()],
+        vec![global("collections", "OrderedDict"), b")R".to_vec(), text("a"), b"K\x01s".to_vec()],
+        vec![global("datetime", "timedelta"), b"K\x01K\x02K\x03\x87R".to_vec()],
+        vec![global("functools", "partial"), global("numpy", "log1p"), b"\x85R".to_vec()],
+    ] {
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let report = report(&stream(&parts));
+        assert_eq!(report.verdict, Verdict::Clean, "{report:?}");
+    }
+}
+
+#[test]
+fn a_third_party_class_is_unknown_as_data_and_suspicious_as_a_call() {
+    let class = global("mine.models", "Regressor");
+    let rebuilt = report(&stream(&[&class, b")\x81}", &text("n"), b"K\x01sb"]));
+    assert_eq!(
+        (rebuilt.verdict, rebuilt.reason),
+        (Verdict::Unknown, Some(UnknownReason::UnknownClass)),
+        "{rebuilt:?}"
+    );
+    // Protocol 1 writes the same rebuilding through copyreg.
+    let old =
+        b"ccopy_reg\n_reconstructor\n(cmine.models\nRegressor\nc__builtin__\nobject\nNtR}(S'n'\nK\x01ub.";
+    let rebuilt = report(old);
+    assert_eq!(
+        (rebuilt.verdict, rebuilt.reason),
+        (Verdict::Unknown, Some(UnknownReason::UnknownClass)),
+        "{rebuilt:?}"
+    );
+    let called = report(&stream(&[&class, &text("n"), b"\x85R"]));
+    assert_eq!((called.verdict, worst(&called).0), (Verdict::Suspicious, "WB-PKL-020"), "{called:?}");
+    let modified = report(&stream(&[&class, b")\x81", &text("n"), b"K\x01s"]));
+    assert_eq!((modified.verdict, worst(&modified).0), (Verdict::Suspicious, "WB-PKL-024"), "{modified:?}");
+}
+
+#[test]
+fn library_names_without_an_entry_are_suspicious() {
+    let report = report(&stream(&[&global("gzip", "open"), &text("f"), b"\x85R"]));
+    assert_eq!((report.verdict, worst(&report).0), (Verdict::Suspicious, "WB-PKL-021"), "{report:?}");
+}
+
+#[test]
+fn writing_into_a_module_is_suspicious_even_if_the_module_is_listed() {
+    let report = report(&stream(&[&global("torch", "Size"), b"}", &text("x"), b"K\x01sb"]));
+    assert_eq!((report.verdict, worst(&report).0), (Verdict::Suspicious, "WB-PKL-024"), "{report:?}");
+}
+
+#[test]
+fn a_planted_setstate_calls_what_it_was_given() {
+    let planted = stream(&[
+        &global("argparse", "Namespace"),
+        b")\x81}",
+        &text("__setstate__"),
+        &global("posix", "system"),
+        b"sb",
+        &text("id"),
+        b"b",
+    ]);
+    let report = report(&planted);
+    assert_eq!(report.verdict, Verdict::Malicious, "{report:?}");
+    assert!(report.findings.iter().any(|f| f.evidence.contains("posix.system")), "{report:?}");
+}
+
+#[test]
+fn a_dangerous_callable_behind_a_harmless_one() {
+    for (what, pickle) in [
+        ("functools.partial", stream(&[&global("functools", "partial"), &global("os", "system"), b"\x85R"])),
+        ("copyreg._reconstructor", {
+            let (maker, class, base) = (
+                global("copyreg", "_reconstructor"),
+                global("subprocess", "Popen"),
+                global("builtins", "object"),
+            );
+            stream(&[&maker, &class, &base, b"N\x87R"])
+        }),
+        (
+            "collections.defaultdict",
+            stream(&[&global("collections", "defaultdict"), &global("os", "system"), b"\x85R"]),
+        ),
+        ("os.system", stream(&[&global("pathlib", "os.system"), &text("id"), b"\x85R"])),
+        ("os.system", {
+            let get = global("builtins", "getattr");
+            let import = global("importlib", "import_module");
+            stream(&[&get, &import, &text("os"), b"\x85R", &text("system"), b"\x86R", &text("id"), b"\x85R"])
+        }),
+    ] {
+        let report = report(&pickle);
+        assert_eq!(report.verdict, Verdict::Malicious, "{what}: {report:?}");
+        let named = |f: &Finding| f.verdict == Verdict::Malicious && f.evidence.contains(what);
+        assert!(report.findings.iter().any(named), "{what}: {report:?}");
+    }
+}
+
+#[test]
+fn a_lambda_by_value_carries_code_and_running_it_is_worse() {
+    let code = |names: &str, tail: &[u8]| {
+        let builtin = global("cloudpickle.cloudpickle", "_builtin_type");
+        let make = global("cloudpickle.cloudpickle", "_make_function");
+        stream(&[
+            &make,
+            &builtin,
+            &text("CodeType"),
+            b"\x85R(K\x00K\x00K\x00K\x00K\x01K\x43C\x04d\x00S\x00N\x85",
+            &text(names),
+            b"\x85)",
+            &text("<lambda>"),
+            b"tR}N\x87R",
+            tail,
+        ])
+    };
+    let lambda = report(&code("predict", b""));
+    assert_eq!(
+        (lambda.verdict, lambda.findings[0].family),
+        (Verdict::Suspicious, Family::CarriesCode),
+        "{lambda:?}"
+    );
+    let called = report(&code("predict", b")R"));
+    assert_eq!((called.verdict, worst(&called).0), (Verdict::Malicious, "WB-PKL-001"), "{called:?}");
+    let shell = report(&code("system", b""));
+    assert_eq!((shell.verdict, worst(&shell).0), (Verdict::Malicious, "WB-PKL-001"), "{shell:?}");
+}
