@@ -127,4 +127,9 @@ impl Policy {
     pub fn needs_digest(&self) -> bool {
         self.exceptions.iter().any(|e| matches!(e.scope, crate::exception::Scope::Sha256(_)))
     }
+
+    /// True if some clause looks at the files beside the one decided on.
+    pub fn needs_siblings(&self) -> bool {
+        self.pickle_beside_safe != Level::Off
+    }
 }

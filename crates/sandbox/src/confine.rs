@@ -32,7 +32,6 @@ pub fn confine() -> io::Result<()> {
 fn limits() -> io::Result<()> {
     let set = |what, n| setrlimit(what, Rlimit { current: Some(n), maximum: Some(n) });
     set(Resource::Core, 0)?;
-    set(Resource::Fsize, 0)?;
     set(Resource::Nofile, DESCRIPTORS)?;
     set(Resource::Cpu, CPU_SECONDS)?;
     set(Resource::As, address_space()?.saturating_add(MEMORY_HEADROOM))?;

@@ -1,0 +1,180 @@
+//! `weighbridge scan`
+
+mod exit;
+mod hash;
+mod local;
+mod remote;
+mod walk;
+
+use crate::policy;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wb_policy::Policy;
+use wb_report::{FileEntry, ScanError, ScanRun, TextOptions};
+use wb_sandbox::{Pool, PoolConfig};
+
+/// Judge files, folders and URLs.
+///
+/// Exit code: 0 nothing to object; 1 blocked because of findings; 2 something could not be judged
+/// completely; 3 no file was judged; 4 wrong usage.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, folders, https://… or hf://org/name[@rev][/file]
+    #[arg(required = true, value_name = "PATH|URL")]
+    targets: Vec<OsString>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the output here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Policy file, or default, strict, observe
+    #[arg(long, value_name = "FILE", env = "WEIGHBRIDGE_POLICY")]
+    policy: Option<PathBuf>,
+    /// The mildest decision that gives exit code 1
+    #[arg(long, value_enum, default_value_t = FailOn::Block)]
+    fail_on: FailOn,
+    /// Compute SHA-256 of every file
+    #[arg(long)]
+    hash: bool,
+    /// Judge only files whose path matches; `*` also crosses slashes
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Leave out files whose path matches
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Files judged at the same time
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// List every file and finding
+    #[arg(long)]
+    all: bool,
+    /// Colours in text
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    /// No progress bar
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Block,
+    Warn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What all files of one scan share.
+struct Session {
+    pool: Pool,
+    policy: Policy,
+    /// SHA-256 is wanted, by flag or by policy.
+    hash: bool,
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+    today: jiff::civil::Date,
+    progress: bool,
+}
+
+/// What came of one path or URL.
+type Outcome = Result<FileEntry, ScanError>;
+
+/// Scans and prints.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let workers = args.jobs.map(|n| n.get());
+    let mut config = PoolConfig::default();
+    config.workers = workers.unwrap_or(config.workers);
+    let pool = Pool::new(config)?;
+    // The worker comes up while this process reads the policy and the folder. If it cannot, each file says so.
+    let _ = pool.warm_up();
+    let policy = policy::load(args.policy.as_deref())?;
+    let session = Session {
+        hash: args.hash || policy.needs_digest(),
+        include: if args.include.is_empty() { None } else { Some(globs(&args.include)?) },
+        exclude: globs(&args.exclude)?,
+        today: policy::today(),
+        progress: !args.quiet && std::io::stderr().is_terminal(),
+        pool,
+        policy,
+    };
+    let mut outcomes = Vec::new();
+    for target in &args.targets {
+        match target.to_str().filter(|t| wb_source::RemoteTarget::is_url(t)) {
+            Some(url) => outcomes.extend(remote::scan(&session, url)),
+            None => outcomes.extend(local::scan(&session, target.as_ref())),
+        }
+    }
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(file) => files.push(file),
+            Err(error) => errors.push(error),
+        }
+    }
+    let run = ScanRun::new(session.policy.name(), files, errors);
+    write(args, &run)?;
+    Ok(exit::code(&run, args.fail_on == FailOn::Warn))
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).with_context(|| format!("{pattern} is not a valid glob"))?);
+    }
+    Ok(set.build()?)
+}
+
+impl Session {
+    /// True if the globs let a path (relative to what was named) through.
+    fn wants(&self, path: &std::path::Path) -> bool {
+        self.include.as_ref().is_none_or(|set| set.is_match(path)) && !self.exclude.is_match(path)
+    }
+}
+
+fn write(args: &Args, run: &ScanRun) -> Result<()> {
+    let color = match args.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            args.output.is_none()
+                && std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    };
+    let text = match args.format {
+        Format::Text => wb_report::text(run, TextOptions { color, all: args.all }),
+        Format::Json => wb_report::json(run),
+        Format::Sarif => wb_report::sarif(run),
+    };
+    match &args.output {
+        Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
+        None => print(text.as_bytes()),
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("cannot write the output"),
+        _ => Ok(()),
+    }
+}

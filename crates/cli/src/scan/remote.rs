@@ -1,0 +1,71 @@
+//! Files behind URLs, read by ranges.
+//!
+//! This process fetches; the scan worker, which has no network, asks it for ranges.
+
+use super::{Outcome, Session, hash};
+use wb_policy::{Context, Repo, RepoKind, decide};
+use wb_report::{FileEntry, ScanError};
+use wb_sandbox::Job;
+use wb_source::{NetPolicy, RemoteFile, RemoteTarget, open_url};
+use wb_verdict::Depth;
+
+/// Judges what a URL names: one file, or all files of a repository.
+pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
+    let opened = NetPolicy::from_env().and_then(|net| open_url(url, &net));
+    let files = match opened {
+        Ok(files) => files,
+        Err(e) => return vec![Err(failed(url, &e.to_string()))],
+    };
+    let wanted: Vec<&RemoteFile> = files.iter().filter(|f| session.wants(f.name.as_ref())).collect();
+    let siblings: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
+    wanted.into_iter().map(|file| one(session, url, file, &siblings)).collect()
+}
+
+fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> Outcome {
+    let path = shown(url, file);
+    let facts = session.pool.scan(Job::Source(file.source.clone(), Depth::Ranged));
+    // A hub's word for a digest is not the digest: it is computed from the bytes, which fetches them all.
+    let sha256 = if session.hash {
+        Some(
+            hash::source(file.source.as_ref())
+                .map_err(|e| failed(&path, &format!("cannot be hashed: {e}")))?,
+        )
+    } else {
+        None
+    };
+    let report = wb_scan::judge(&facts, &file.name, sha256);
+    let repo = repo(url, file);
+    let context = Context {
+        repo: repo.as_ref(),
+        path: &file.name,
+        sha256: report.sha256.as_deref(),
+        today: session.today,
+        siblings,
+    };
+    let decision = decide(&session.policy, &report, &context);
+    Ok(FileEntry { path: path.into_bytes(), report, decision })
+}
+
+/// The repository, for policies that name organisations, models or commits.
+fn repo(url: &str, file: &RemoteFile) -> Option<Repo> {
+    let Ok(RemoteTarget::Hub { repo, .. }) = RemoteTarget::parse(url) else { return None };
+    let kind = match repo.kind() {
+        wb_source::RepoKind::Model => RepoKind::Model,
+        wb_source::RepoKind::Dataset => RepoKind::Dataset,
+        wb_source::RepoKind::Space => RepoKind::Space,
+    };
+    Some(Repo { kind, id: repo.id().into(), commit: file.meta.as_ref().map(|m| m.commit.clone()) })
+}
+
+/// The URL of one file: for a repository its name is added.
+fn shown(url: &str, file: &RemoteFile) -> String {
+    if file.meta.is_some() && !url.ends_with(&file.name) {
+        format!("{}/{}", url.trim_end_matches('/'), file.name)
+    } else {
+        url.into()
+    }
+}
+
+fn failed(url: &str, message: &str) -> ScanError {
+    ScanError { path: url.as_bytes().to_vec(), message: message.into() }
+}
