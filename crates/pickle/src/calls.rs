@@ -208,6 +208,7 @@ impl State {
                 if let Some(o) = self.heap.object_mut(inst) {
                     o.planted = planted.or(plants);
                     o.builds = builds.saturating_add(1);
+                    o.state = Some(state);
                 }
                 self.partial_state(inst, callee, state);
                 let object = PendingValue { state: self, val: inst, at };

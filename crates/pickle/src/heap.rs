@@ -37,10 +37,11 @@ pub(crate) struct Seq {
 pub(crate) struct Object {
     /// What was called.
     pub callee: u32,
-    pub how: How,
     /// The arguments: a tuple.
     pub args: Val,
     pub kwargs: Val,
+    /// The state of the last BUILD.
+    pub state: Option<Val>,
     /// A `__setstate__` that the stream set on the object.
     pub planted: Option<Val>,
     pub builds: u8,
@@ -204,7 +205,8 @@ impl Heap {
         if share && let Some(&at) = self.shared_objects.get(&(callee, how)) {
             return Val::new(Tag::Object, u64::from(at));
         }
-        let at = self.push(Node::Object(Object { callee, how, args, kwargs, planted: None, builds: 0 }));
+        let at =
+            self.push(Node::Object(Object { callee, args, kwargs, state: None, planted: None, builds: 0 }));
         if share {
             self.shared_objects.insert((callee, how), at);
         }

@@ -121,36 +121,28 @@ impl Machine {
 
     /// As [`Machine::new`], fetching `chunk` bytes at once.
     pub fn with_chunk(blob: &Blob, start: u64, budget: &Budget, chunk: usize) -> Self {
-        let state = State {
-            source: Source { blob: blob.clone(), patches: HashMap::new() },
-            len: blob.len(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: Memo::default(),
-            heap: Heap::default(),
-            proto: 0,
-            extensions: HashMap::new(),
-            planted: HashMap::new(),
-            clean_since: start,
-            frame_end: u64::MAX,
-            file_reader: false,
-            reported: HashSet::new(),
-            imports: 0,
-            calls: 0,
-            steps: 0,
-            has_proto: false,
-        };
+        let source = Source { blob: blob.clone(), patches: HashMap::new() };
+        let state = State::new(source, start);
         let window = Window::new(blob.clone(), chunk.max(16));
         Self { window, state, start, at: start, budget: budget.clone(), fork: None }
     }
 
+    /// Starts afresh at `start`, as the next `load` from the same file does.
+    pub fn restart(&mut self, start: u64) {
+        let source = Source { blob: self.state.source.blob.clone(), patches: HashMap::new() };
+        self.state = State::new(source, start);
+        self.start = start;
+        self.at = start;
+        self.fork = None;
+    }
+
     /// Runs to the end. If a frame is straddled, the other reading is run too, after this one.
-    pub fn run(mut self, obs: &mut dyn Observer) -> Run {
+    pub fn run(&mut self, obs: &mut dyn Observer) -> Run {
         let end = self.run_one(obs, u64::MAX);
         let mut run = self.summary(end);
         if let Some(fork) = self.fork.take() {
             let (state, at) = *fork;
-            self.state = state;
+            let linear = std::mem::replace(&mut self.state, state);
             self.at = at;
             let end = self.run_one(obs, u64::MAX);
             run.calls = run.calls.max(self.state.calls);
@@ -159,6 +151,7 @@ impl Machine {
             if let End::Exhausted(_) | End::Io(_) = end {
                 run.end = end;
             }
+            self.state = linear;
         }
         run
     }
@@ -170,6 +163,22 @@ impl Machine {
             End::Exhausted(_) => None,
             end => Some(self.summary(end)),
         }
+    }
+
+    /// The value that STOP returned, as a bounded tree.
+    pub fn result(&self) -> crate::Value {
+        self.state.stack.last().map_or(crate::Value::Opaque, |&v| self.state.value(v))
+    }
+
+    /// If STOP returned a list or tuple of strings: these, all of them.
+    pub fn result_texts(&self) -> Option<Vec<String>> {
+        let items = self.state.items(*self.state.stack.last()?)?;
+        items.into_iter().map(|v| self.state.name(v)).collect()
+    }
+
+    /// True if the stream names its protocol.
+    pub fn has_proto(&self) -> bool {
+        self.state.has_proto
     }
 
     /// What has been seen so far.
@@ -360,6 +369,28 @@ impl Machine {
 }
 
 impl State {
+    fn new(source: Source, start: u64) -> Self {
+        Self {
+            len: source.blob.len(),
+            source,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            heap: Heap::default(),
+            proto: 0,
+            extensions: HashMap::new(),
+            planted: HashMap::new(),
+            clean_since: start,
+            frame_end: u64::MAX,
+            file_reader: false,
+            reported: HashSet::new(),
+            imports: 0,
+            calls: 0,
+            steps: 0,
+            has_proto: false,
+        }
+    }
+
     /// Bytes of state held.
     pub(crate) fn held(&self) -> u64 {
         (self.stack.capacity() * 8 + self.marks.capacity() * 8) as u64 + self.memo.bytes() + self.heap.bytes()

@@ -55,6 +55,20 @@ impl PendingValue<'_> {
         self.at
     }
 
+    /// If it is a dict: the value of the key `key`.
+    pub fn get(&self, key: &str) -> Option<PendingValue<'_>> {
+        let s = self.state.heap.get_seq(self.val).filter(|s| s.kind == crate::heap::Kind::Dict)?;
+        let is_key = |k| self.state.name(k).is_some_and(|n| n == key);
+        let val = s.items.chunks_exact(2).rev().find(|p| is_key(p[0])).and_then(|p| p.get(1).copied())?;
+        Some(PendingValue { state: self.state, val, at: self.at })
+    }
+
+    /// If it is the result of a call: the state that BUILD set on it last.
+    pub fn object_state(&self) -> Option<PendingValue<'_>> {
+        let val = self.state.heap.get_object(self.val)?.state?;
+        Some(PendingValue { state: self.state, val, at: self.at })
+    }
+
     /// If it is the result of a call: what was called.
     pub fn made_by(&self) -> Option<&Callee> {
         let o = self.state.heap.get_object(self.val)?;

@@ -156,7 +156,7 @@ pub(crate) fn value(out: &mut String, v: &Value, depth: u32) {
         }
         Value::Global { module, name } if name.is_empty() => out.write_str(&escape(module)),
         Value::Global { module, name } => write!(out, "{}.{}", escape(module), escape(name)),
-        Value::Object { made_by, args } => {
+        Value::Object { made_by, args, .. } => {
             let _ = write!(out, "{}", escape(made_by));
             seq(out, args, "(", ")", depth);
             Ok(())

@@ -1,7 +1,14 @@
 //! One file per format. A format is recognised by content, as its loaders would; names only add readings.
 
 mod codec;
+mod compressed;
 mod decoded;
+mod tar;
+mod joblib;
+mod numpy;
+mod pickle;
+mod pickle_facts;
+mod torch_legacy;
 mod zip;
 mod zip_kind;
 mod zip_member;
@@ -58,4 +65,4 @@ pub trait Format: Sync {
 }
 
 /// All formats. The order is the order of scanning and of format ids in reports.
-pub static REGISTRY: &[&dyn Format] = &[&zip::Zip];
+pub static REGISTRY: &[&dyn Format] = &[&zip::Zip, &torch_legacy::TorchLegacy, &pickle::Pickle, &numpy::Npy];

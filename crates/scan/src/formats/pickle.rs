@@ -1,0 +1,197 @@
+//! Raw pickle streams: one pickle or several, one after the other.
+//!
+//! There is no magic number before protocol 2, so bytes claim to be a pickle by a trial run: a stream that
+//! ends in STOP, or reaches a call before it fails, is one for every loader, whatever else the file may be.
+
+use super::pickle_facts::Collector;
+use super::{Claim, Format, Probe, torch_legacy};
+use crate::catalogue;
+use crate::cx::{Cx, Stop};
+use wb_blob::{Blob, Budget, Limits};
+use wb_pickle::{Call, Callee, End, Machine, Observer, PendingCall, opcode};
+use wb_verdict::{CallClass, FactKind, How};
+
+/// Raw pickle.
+pub struct Pickle;
+
+/// Opcodes that a trial runs at most.
+const TRIAL_STEPS: u64 = 20_000;
+
+/// What a trial found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Plausible {
+    /// Not a pickle.
+    No,
+    /// Some opcodes that fit, without a call: text and numbers can look like this.
+    Perhaps,
+    /// A loader runs it.
+    Yes,
+}
+
+/// Watches a trial for something that no text or number does by chance.
+#[derive(Default)]
+struct Trial {
+    called: bool,
+    known_import: bool,
+}
+
+impl Observer for Trial {
+    fn import(&mut self, offset: u64, callee: &Callee) {
+        if !self.known_import && callee.is_plausible() && !callee.module.is_empty() {
+            let class = catalogue::classify(&import_of(offset, callee));
+            self.known_import = !matches!(class, CallClass::Unknown | CallClass::Unresolved);
+        }
+    }
+
+    fn call(&mut self, call: &PendingCall<'_>) {
+        self.called |= call.callee().is_plausible();
+    }
+}
+
+/// An import as the catalogue takes it.
+pub(super) fn import_of(offset: u64, callee: &Callee) -> Call<'_> {
+    Call {
+        offset,
+        how: How::Data,
+        module: &callee.module,
+        name: &callee.name,
+        callable: &callee.rendering,
+        made_by: &callee.made_by,
+        tampered: false,
+        on_import: false,
+        args: &[],
+        kwargs: &[],
+        plain_args: true,
+    }
+}
+
+/// Is there a pickle at `at`? The answer and, if the trial came to STOP, the offset after it.
+pub(super) fn plausible(blob: &Blob, at: u64) -> (Plausible, Option<u64>) {
+    let first = blob.read_range(at..at + 1).unwrap_or_default();
+    if first.first().and_then(|&b| opcode(b)).is_none() {
+        return (Plausible::No, None);
+    }
+    let budget = Budget::new(Limits::default());
+    let mut machine = Machine::with_chunk(blob, at, &budget, 32 << 10);
+    let mut seen = Trial::default();
+    let run = machine.trial(&mut seen, TRIAL_STEPS);
+    let sure = seen.called || seen.known_import;
+    let Some(run) = run else {
+        // Still going: more than chance, unless it is one byte over and over.
+        return (if sure || machine.has_proto() { Plausible::Yes } else { Plausible::Perhaps }, None);
+    };
+    match run.end {
+        End::Stop(end) => {
+            let strong = sure || run.has_proto || (run.steps > 3 && end == blob.len());
+            (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
+        }
+        _ if sure => (Plausible::Yes, None),
+        _ if run.has_proto && run.steps > 5 => (Plausible::Perhaps, None),
+        _ => (Plausible::No, None),
+    }
+}
+
+impl Format for Pickle {
+    fn id(&self) -> &'static str {
+        "pickle"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        if torch_legacy::is_legacy(&probe.blob, &probe.head) {
+            return Claim::No;
+        }
+        let mut at = 0;
+        let mut best = Claim::No;
+        // A harmless first pickle must not hide a second one behind weaker evidence.
+        for _ in 0..8 {
+            match plausible(&probe.blob, at) {
+                (Plausible::Yes, _) => return Claim::Strong,
+                (Plausible::Perhaps, next) => {
+                    if at == 0 {
+                        best = Claim::Weak;
+                    }
+                    match next {
+                        Some(next) => at = next,
+                        None => break,
+                    }
+                }
+                (Plausible::No, _) => break,
+            }
+        }
+        best
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        stream(blob, 0, cx, true)
+    }
+}
+
+/// Scans all pickles of `blob` from `at` on, and says what follows them.
+pub(super) fn stream(blob: &Blob, at: u64, cx: &mut Cx<'_>, mut first: bool) -> Result<(), Stop> {
+    let mut at = at;
+    let budget = cx.budget.clone();
+    let mut machine = Machine::new(blob, at, &budget);
+    loop {
+        if !first && !(continues(blob, at, cx)?) {
+            return Ok(());
+        }
+        let mut collector = Collector::new(cx, blob);
+        let run = machine.run(&mut collector);
+        let sure = run.has_proto || run.calls > 0;
+        match run.end {
+            End::Stop(next) => {
+                collector.finish(true);
+                if next <= at {
+                    return Ok(());
+                }
+                at = next;
+            }
+            End::Error { at: bad, what } => {
+                let facts = collector.finish(sure);
+                if first && !sure && facts == 0 {
+                    // It only began like one.
+                    cx.fact(None, FactKind::UnknownContent);
+                    return Ok(());
+                }
+                return Err(Stop::malformed(bad, format!("the unpickler fails here: {what}")));
+            }
+            End::Exhausted(e) => {
+                collector.finish(true);
+                return Err(e.into());
+            }
+            End::Io(e) => {
+                collector.finish(true);
+                return Err(e.into());
+            }
+        }
+        first = false;
+        if at >= blob.len() {
+            return Ok(());
+        }
+        machine.restart(at);
+    }
+}
+
+/// Does another pickle begin at `at`? Anything else but padding is reported.
+fn continues(blob: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<bool, Stop> {
+    let (verdict, end) = plausible(blob, at);
+    if verdict == Plausible::Yes || (verdict == Plausible::Perhaps && end.is_some()) {
+        return Ok(true);
+    }
+    let rest = blob.len() - at;
+    if !is_padding(blob, at)? {
+        let detail = format!("{rest} bytes follow the end of the pickle");
+        cx.structure(at, "pickle-trailing-data", detail);
+    }
+    Ok(false)
+}
+
+/// True if only zero bytes or white space follow, at most a disk block's worth.
+fn is_padding(blob: &Blob, at: u64) -> Result<bool, Stop> {
+    const MAX: u64 = 64 << 10;
+    if blob.len() - at > MAX {
+        return Ok(false);
+    }
+    let rest = blob.read_range(at..blob.len())?;
+    Ok(rest.iter().all(|&b| b == 0) || rest.iter().all(u8::is_ascii_whitespace))
+}

@@ -1,0 +1,209 @@
+//! What a pickle does, recorded as facts: calls classified by the catalogue, nested pickles scanned.
+
+use super::pickle::{Plausible, import_of, plausible};
+use super::{joblib, torch_legacy::Storages};
+use crate::catalogue;
+use crate::cx::Cx;
+use std::collections::{HashMap, HashSet};
+use wb_blob::Blob;
+use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue};
+use wb_verdict::{CallClass, FactKind, How, escape};
+
+/// Distinct renderings recorded of one callee in one use; further ones are counted on the last.
+const MAX_DISTINCT: u32 = 64;
+
+/// One use of one callee, as far as the catalogue's answer can differ.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Use {
+    callee: u32,
+    how: How,
+    on_import: bool,
+    tampered: bool,
+    plain: bool,
+}
+
+struct Known {
+    /// The answer, if it does not depend on arguments.
+    class: Option<CallClass>,
+    /// Facts recorded so far.
+    distinct: u32,
+    /// The fact that further occurrences are counted on.
+    fact: Option<(u64, FactKind)>,
+    more: u64,
+}
+
+/// Turns the machine's events into facts.
+pub(super) struct Collector<'c, 'a> {
+    cx: &'c mut Cx<'a>,
+    blob: &'c Blob,
+    known: HashMap<Use, Known>,
+    imports: HashMap<Callee, u64>,
+    called: HashSet<Callee>,
+    facts: u64,
+    /// Storages named by persistent ids (torch's legacy format).
+    pub storages: Storages,
+}
+
+impl<'c, 'a> Collector<'c, 'a> {
+    pub(super) fn new(cx: &'c mut Cx<'a>, blob: &'c Blob) -> Self {
+        Self {
+            cx,
+            blob,
+            known: HashMap::new(),
+            imports: HashMap::new(),
+            called: HashSet::new(),
+            facts: 0,
+            storages: Storages::default(),
+        }
+    }
+
+    /// Records what is left: counts, and imports that were never called. With `sure` false imports of
+    /// modules that nobody knows are no facts: text may look like them. Returns the number of facts.
+    pub(super) fn finish(self, sure: bool) -> u64 {
+        self.finish_with_storages(sure).0
+    }
+
+    pub(super) fn finish_with_storages(mut self, sure: bool) -> (u64, Storages) {
+        let mut rest: Vec<(u64, FactKind)> = Vec::new();
+        for known in self.known.into_values() {
+            if let Some((at, mut fact)) = known.fact
+                && known.more > 0
+            {
+                if let FactKind::Call { count, .. } = &mut fact {
+                    *count = known.more;
+                }
+                rest.push((at, fact));
+            }
+        }
+        for (callee, at) in self.imports {
+            if self.called.contains(&callee) {
+                continue;
+            }
+            let call = catalogue::classify(&import_of(at, &callee));
+            if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.is_plausible())
+            {
+                continue;
+            }
+            let kind = FactKind::Call {
+                callable: escape(&callee.rendering),
+                module: escape(&callee.module),
+                name: escape(&callee.name),
+                how: How::Data,
+                call,
+                rendering: escape(&callee.rendering),
+                plain_args: true,
+                count: 1,
+            };
+            rest.push((at, kind));
+        }
+        rest.sort_by_key(|(at, _)| *at);
+        self.facts += rest.len() as u64;
+        for (at, kind) in rest {
+            self.cx.fact(Some(at), kind);
+        }
+        (self.facts, self.storages)
+    }
+}
+
+impl Observer for Collector<'_, '_> {
+    fn import(&mut self, offset: u64, callee: &Callee) {
+        if !self.imports.contains_key(callee) {
+            self.imports.insert(callee.clone(), offset);
+        }
+    }
+
+    fn call(&mut self, call: &PendingCall<'_>) {
+        let key = Use {
+            callee: call.callee_id(),
+            how: call.how,
+            on_import: call.on_import,
+            tampered: call.tampered,
+            plain: call.plain(),
+        };
+        let known = self.known.entry(key).or_insert_with(|| {
+            let c = call.callee();
+            if c.module.is_empty() || !self.called.contains(c) {
+                self.called.insert(c.clone());
+            }
+            Known { class: None, distinct: 0, fact: None, more: 0 }
+        });
+        if known.fact.is_some() && known.class.is_some() {
+            known.more += 1;
+            return;
+        }
+        let decoded = call.decode();
+        let as_call = decoded.as_call();
+        let class = catalogue::classify(&as_call);
+        let fixed = !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how);
+        let harmless = class == CallClass::Harmless;
+        let fact = |count| FactKind::Call {
+            callable: escape(as_call.callable),
+            module: escape(as_call.module),
+            name: escape(as_call.name),
+            how: call.how,
+            call: class.clone(),
+            rendering: decoded.rendering(),
+            plain_args: as_call.plain_args,
+            count,
+        };
+        if harmless && known.fact.as_ref().is_some_and(|(_, f)| is_harmless(f)) {
+            known.more += 1;
+            return;
+        }
+        if known.distinct >= MAX_DISTINCT && (fixed || harmless) {
+            known.more += 1;
+            return;
+        }
+        known.distinct += 1;
+        self.facts += 1;
+        if harmless || (fixed && known.distinct >= MAX_DISTINCT) {
+            // Occurrences from here on differ in nothing that matters: they are counted, at the first place.
+            known.fact = Some((call.offset, fact(1)));
+            known.more = 1;
+            if fixed {
+                known.class = Some(class.clone());
+            }
+            return;
+        }
+        self.cx.fact(Some(call.offset), fact(1));
+    }
+
+    fn structure(&mut self, offset: u64, code: &'static str, detail: &str) {
+        self.facts += 1;
+        self.cx.structure(offset, code, escape(detail));
+    }
+
+    fn resource(&mut self, offset: u64, code: &'static str, detail: &str) {
+        self.facts += 1;
+        self.cx.fact(Some(offset), FactKind::Resource { code: code.into(), detail: escape(detail) });
+    }
+
+    fn nested(&mut self, offset: u64, by: &str, bytes: Nested) {
+        let blob = match bytes {
+            Nested::Range(range) => self.blob.sub(range),
+            Nested::Bytes(bytes) => Blob::from_vec(bytes),
+        };
+        if let Err(e) = self.cx.budget.entries(1) {
+            return self.cx.stop(e.into());
+        }
+        // What a deserialiser is given is scanned under every reading; other bytes only if they are a pickle.
+        if by.ends_with("loads")
+            || by.ends_with("_load_from_bytes")
+            || plausible(&blob, 0).0 == Plausible::Yes
+        {
+            self.cx.member(format!("bytes@{offset:#x}").as_bytes(), &blob);
+        }
+    }
+
+    fn persistent(&mut self, id: &PendingValue<'_>) {
+        self.storages.add(&id.value());
+    }
+
+    fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<u64> {
+        joblib::after_build(self.cx, self.blob, object, state, next)
+    }
+}
+
+fn is_harmless(fact: &FactKind) -> bool {
+    matches!(fact, FactKind::Call { call: CallClass::Harmless, .. })
+}
