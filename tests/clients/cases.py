@@ -477,7 +477,7 @@ def _():
 def _():
     path = f"slow-{S['version']}.safetensors"
     start, said = time.monotonic(), None
-    while time.monotonic() - start < 240:
+    while time.monotonic() - start < 420:
         try:
             same("acme/slow", path)
             break

@@ -24,8 +24,8 @@ import raw  # noqa: E402
 import venvs  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Short waits, so that the slow case takes seconds: the mechanism is the same at 8 s and 18 hops.
-WAITING = ["--hold-ms", "1000", "--hops", "3"]
+# Slower than the gate keeps a client waiting (18 hops of 8 s), and done soon after: 80 kB in 180 s.
+THROTTLE = 450
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
         repos = fixtures.common()
         fixtures.write(tree, repos)
         if upstream == "hub":
-            more, meta = fixtures.hub_only(list(interpreters), throttle=args.throttle)
+            more, meta = fixtures.hub_only(list(interpreters), throttle=THROTTLE)
             fixtures.write(tree, more, copy.deepcopy(meta), self.trap.url)
             # Without a gate to take them out, Xet and links to the canonical host lead clients away.
             extra = [] if args.direct else ["--xet", "--page", "25"]
@@ -49,8 +49,7 @@ class Run:
         if not args.direct:
             source = self.stub.url if self.stub else f"dir:{tree}"
             hosts = [f"localhost:{self.stub.cdn_port}"] if self.stub else []
-            extra = WAITING if upstream == "hub" and not args.long_wait else []
-            self.gate = servers.Gate(args.binary, source, self.tmp, hosts=hosts, extra=extra)
+            self.gate = servers.Gate(args.binary, source, self.tmp, hosts=hosts)
         self.settings = {
             "endpoint": self.gate.url if self.gate else self.stub.url,
             "tree": tree,
@@ -108,23 +107,26 @@ class Run:
 
     def all(self):
         plain = raw.Raw(self.settings, self.gate, self.stub, self.trap, self.args.binary) if self.gate else None
+        slow = None
         try:
+            if self.stub and plain and not self.args.no_slow:
+                # Beside everything else, each client waiting for a slow file of its own.
+                slow = threading.Thread(target=self.clients, args=("slow",), kwargs={"workers": len(self.interpreters)})
+                slow.start()
             self.clients("up")
             if plain:
                 for row in plain.run(self.args.words):
                     self.row("raw-http", *row)
-            if self.stub and plain:
-                if not self.args.words or "throttled" in " ".join(self.args.words):
-                    # Together: each waits for its own slow file.
-                    self.clients("slow", workers=len(self.interpreters))
-                if not self.args.words:
-                    for row in plain.after():
-                        self.row("raw-http", *row)
-                    self.down(plain)
-            elif plain and not self.args.words:
+            if slow:
+                slow.join()
+            if plain and not self.args.words:
                 for row in plain.after():
                     self.row("raw-http", *row)
+                if self.stub:
+                    self.down(plain)
         finally:
+            if slow:
+                slow.join()
             for server in (self.gate, self.stub):
                 if server:
                     server.stop()
@@ -147,8 +149,7 @@ def main():
     a.add_argument("--versions", nargs="*", default=list(venvs.VERSIONS))
     a.add_argument("--upstreams", nargs="*", default=["dir", "hub"])
     a.add_argument("--direct", action="store_true", help="clients against the stand-in itself")
-    a.add_argument("--throttle", type=int, default=8000, help="bytes/s of the slow file (80 kB)")
-    a.add_argument("--long-wait", action="store_true", help="the real waiting times (minutes)")
+    a.add_argument("--no-slow", action="store_true", help="leave out the throttled upstream (four minutes)")
     a.add_argument("--timeout", type=int, default=900, help="seconds for one client")
     a.add_argument("--jobs", type=int, default=2, help="clients at once")
     a.add_argument("--keep", action="store_true", help="keep logs and data")

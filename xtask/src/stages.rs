@@ -206,7 +206,7 @@ fn fresh_home(cx: &Cx) -> Result<Tally, String> {
 fn clients(cx: &Cx) -> Result<Tally, String> {
     let mut command = script(cx, "tests/clients/run.py")?;
     if cx.fast {
-        command.args(["--versions", "2.4.0", "0.23.5"]);
+        command.args(["--no-slow", "--versions", "2.4.0", "0.23.5"]);
     }
     command.arg("--").args(&cx.words);
     rows(command)
