@@ -3,7 +3,7 @@
 use crate::{Result, StoreError};
 use hmac::{Hmac, KeyInit, Mac};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -188,10 +188,67 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Reads the whole of a small file (tests and backups).
 #[cfg(test)]
-pub(crate) fn read(path: &Path) -> Vec<u8> {
-    let mut out = Vec::new();
-    File::open(path).unwrap().read_to_end(&mut out).unwrap();
-    out
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn secrets_are_made_once_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("data");
+        let first = DataDir::open(&root).unwrap();
+        let token = first.admin_token().to_owned();
+        let key = first.audit_key().clone();
+        assert_eq!(token.len(), 64);
+        assert_ne!(token, hex(key.bytes()));
+        assert_eq!(mode(&root), 0o700);
+        assert_eq!(mode(&root.join("admin-token")), 0o600);
+        assert_eq!(mode(&root.join("audit-key")), 0o600);
+        drop(first);
+        let second = DataDir::open(&root).unwrap();
+        assert_eq!(second.admin_token(), token);
+        assert_eq!(*second.audit_key(), key);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap();
+        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::Locked(_))));
+        drop(first);
+        DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_secret_is_not_silently_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("admin-token"), "short").unwrap();
+        assert!(DataDir::open(dir.path()).is_err());
+    }
+
+    #[test]
+    fn leftovers_in_the_spool_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataDir::open(dir.path()).unwrap());
+        let left = dir.path().join("spool/.tmpAbc");
+        fs::write(&left, "half a file").unwrap();
+        let _data = DataDir::open(dir.path()).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn who_is_stable_and_names_no_token() {
+        let key = AuditKey([7; 32]);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let who = key.who(Some(&[1; 32]), ip);
+        assert_eq!(who, key.who(Some(&[1; 32]), ip));
+        assert_ne!(who, key.who(Some(&[2; 32]), ip));
+        assert_ne!(who, AuditKey([8; 32]).who(Some(&[1; 32]), ip));
+        assert!(who.ends_with("@192.0.2.1"));
+        assert_eq!(key.who(None, ip), "anonymous@192.0.2.1");
+    }
 }

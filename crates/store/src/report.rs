@@ -16,6 +16,10 @@ impl ReportId {
     pub fn random() -> Result<Self> {
         Ok(Self(u128::from_be_bytes(random::<16>()?)))
     }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for ReportId {

@@ -1,140 +1,221 @@
 //! [`BlobStore`]: verified content under its digest.
+//!
+//! Content enters through a quarantine file in `spool/` that is hashed while it is written
+//! ([`SpoolWriter`]), and leaves it only with the right size and digests, by fsync and rename. What is
+//! in `blobs/` is therefore whole; what a ledger does not confirm at start is removed.
+
+mod index;
+mod ledger;
+mod spool;
+
+pub use spool::{Expected, SpoolWriter, Spooled};
 
 use crate::{DataDir, Result, StoreError};
-use std::fs::File;
-use std::path::Path;
+use index::Index;
+use ledger::Ledger;
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 use wb_blob::Sha256Digest;
 
-/// What the upstream announced about content; everything stated must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expected {
-    /// Size in bytes.
-    pub size: Option<u64>,
-    /// SHA-256.
-    pub sha256: Option<Sha256Digest>,
-    /// Git blob id, 40 lower-case hex digits. Checked only together with `size`.
-    pub git_oid: Option<String>,
-}
+/// How exactly the last use of a blob is remembered on disk.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 /// Blobs in `DATA/blobs/ab/<sha256>`. Cheap to clone. That a blob is here says that its bytes are
 /// those of its digest; whether anyone may have them is decided elsewhere, each time.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
-    _data: DataDir,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    data: DataDir,
+    max_bytes: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    index: Index,
+    ledger: Ledger,
 }
 
 /// An open blob that eviction leaves alone as long as this guard (or a clone) lives.
 #[derive(Debug, Clone)]
 pub struct BlobGuard {
+    hold: Arc<Hold>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    inner: Arc<Inner>,
     sha256: Sha256Digest,
     len: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.inner.lock();
+        state.index.release(self.sha256);
+        self.inner.evict(&mut state);
+    }
 }
 
 impl BlobGuard {
     /// The content.
     pub fn sha256(&self) -> Sha256Digest {
-        self.sha256
+        self.hold.sha256
     }
+
     /// Size in bytes.
     pub fn len(&self) -> u64 {
-        self.len
+        self.hold.len
     }
+
     /// True if the blob has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.hold.len == 0
     }
+
     /// An own handle on the file, at offset 0, read-only.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBlob`] if someone took the file away or changed its size.
     pub fn file(&self) -> Result<File> {
-        Err(StoreError::Closed)
-    }
-}
-
-/// A quarantine file being written: hashed as it grows, bounded. Dropped without
-/// [`SpoolWriter::finish`] it leaves nothing. Blocking, but only for page-cache writes and hashing:
-/// feed it chunks of at most 1 MiB from async code.
-#[derive(Debug)]
-pub struct SpoolWriter {
-    written: u64,
-}
-
-impl SpoolWriter {
-    /// Appends.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLong`] past the announced size or the limit, [`StoreError::Full`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        Err(StoreError::Closed)
-    }
-
-    /// Bytes written so far (resume from here after a broken connection).
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// Checks size and digests against what was announced. The file stays in quarantine.
-    ///
-    /// # Errors
-    /// [`StoreError::Mismatch`]; the file is gone then.
-    pub fn finish(self) -> Result<Spooled> {
-        Err(StoreError::Closed)
-    }
-}
-
-/// A complete quarantine file with known digests. Dropped without [`Spooled::keep`] it is removed.
-#[derive(Debug)]
-pub struct Spooled {
-    sha256: Sha256Digest,
-    size: u64,
-}
-
-impl Spooled {
-    /// SHA-256 of the bytes.
-    pub fn sha256(&self) -> Sha256Digest {
-        self.sha256
-    }
-    /// Size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-    /// Where it lies while in quarantine.
-    pub fn path(&self) -> &Path {
-        Path::new("")
-    }
-    /// Makes it durable and moves it into the store: fsync, rename, fsync of the folder.
-    pub async fn keep(self) -> Result<BlobGuard> {
-        Err(StoreError::Closed)
+        let path = self.hold.inner.path(self.hold.sha256);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::NoBlob(self.hold.sha256));
+            }
+            Err(e) => return Err(StoreError::io("open", path, e)),
+        };
+        let len = file.metadata().map_err(|e| StoreError::io("stat", &path, e))?.len();
+        if len == self.hold.len { Ok(file) } else { Err(StoreError::NoBlob(self.hold.sha256)) }
     }
 }
 
 impl BlobStore {
-    /// Indexes the blobs that are there. `max_bytes` is `--spool-max`; `None` for no limit.
+    /// Indexes the blobs that are there, removing what is not whole. `max_bytes` is `--spool-max`;
+    /// `None` for no limit.
     pub async fn open(data: &DataDir, max_bytes: Option<u64>) -> Result<Self> {
-        let _ = max_bytes;
-        Ok(Self { _data: data.clone() })
+        let data = data.clone();
+        let open = move || {
+            let root = data.path().join("blobs");
+            let (ledger, known) = Ledger::load(&root)?;
+            let index = Index::build(&root, known)?;
+            let state = Mutex::new(State { ledger: ledger.compacted(&index)?, index });
+            let inner = Arc::new(Inner { data, max_bytes, state });
+            inner.evict(&mut inner.lock());
+            Ok(Self { inner })
+        };
+        tokio::task::spawn_blocking(open).await.map_err(|_| StoreError::Closed)?
     }
 
     /// Begins a quarantine file for content announced as `expected`, of at most `limit` bytes.
     pub fn spool_writer(&self, expected: Expected, limit: u64) -> Result<SpoolWriter> {
-        let _ = (expected, limit);
-        Err(StoreError::Closed)
+        SpoolWriter::new(self.clone(), expected, limit)
     }
 
     /// Opens a blob for serving or scanning; `None` if it is absent, or its file is not of the size
     /// it was kept with.
     pub fn open_blob(&self, sha256: Sha256Digest) -> Result<Option<BlobGuard>> {
-        let _ = sha256;
-        Err(StoreError::Closed)
+        let path = self.inner.path(sha256);
+        let mut state = self.inner.lock();
+        let Some(size) = state.index.size(sha256) else { return Ok(None) };
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_file() && meta.len() == size => meta,
+            Ok(_) => {
+                tracing::warn!(%sha256, "a blob was changed on disk; treated as absent");
+                self.inner.forget(&mut state, sha256);
+                return Ok(None);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                state.index.remove(sha256);
+                return Ok(None);
+            }
+            Err(e) => return Err(StoreError::io("stat", path, e)),
+        };
+        state.index.acquire(sha256);
+        drop(state);
+        let old = meta.modified().ok().and_then(|m| SystemTime::now().duration_since(m).ok());
+        if old.is_some_and(|age| age > TOUCH_EVERY) {
+            // Only orders eviction after a restart; not worth an error.
+            let _ = File::open(&path).and_then(|f| f.set_modified(SystemTime::now()));
+        }
+        Ok(Some(self.guard(sha256, size)))
     }
 
-    /// Removes a blob that is not in use (one found damaged while served).
+    /// Removes a blob that is not in use (one found damaged while served). False if it is in use or absent.
     pub fn remove(&self, sha256: Sha256Digest) -> Result<bool> {
-        let _ = sha256;
-        Err(StoreError::Closed)
+        let mut state = self.inner.lock();
+        if !state.index.is_idle(sha256) {
+            return Ok(false);
+        }
+        self.inner.forget(&mut state, sha256);
+        Ok(true)
     }
 
     /// Bytes and number of blobs kept.
     pub fn usage(&self) -> (u64, u64) {
-        (0, 0)
+        self.inner.lock().index.usage()
+    }
+
+    /// A guard for a blob that was acquired in the index already.
+    fn guard(&self, sha256: Sha256Digest, len: u64) -> BlobGuard {
+        BlobGuard { hold: Arc::new(Hold { inner: self.inner.clone(), sha256, len }) }
+    }
+
+    /// Moves a complete, synced quarantine file into place.
+    fn adopt(&self, file: tempfile::NamedTempFile, sha256: Sha256Digest, size: u64) -> Result<BlobGuard> {
+        let path = self.inner.path(sha256);
+        let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+        let mut state = self.inner.lock();
+        fs::create_dir_all(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
+        // First the ledger: a crash in between leaves a line without a blob, which says nothing.
+        state.ledger.append(sha256, size)?;
+        file.persist(&path).map_err(|e| StoreError::io("move into place", &path, e.error))?;
+        File::open(&folder).and_then(|d| d.sync_all()).map_err(|e| StoreError::io("sync", &folder, e))?;
+        state.index.insert(sha256, size);
+        state.index.acquire(sha256);
+        self.inner.evict(&mut state);
+        drop(state);
+        Ok(self.guard(sha256, size))
     }
 }
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The index is changed after the files; a panic in between leaves at worst an entry too few.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, sha256: Sha256Digest) -> PathBuf {
+        let name = sha256.to_hex();
+        self.data.path().join("blobs").join(name.get(..2).unwrap_or_default()).join(name)
+    }
+
+    fn forget(&self, state: &mut State, sha256: Sha256Digest) {
+        let path = self.path(sha256);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a blob");
+            }
+            _ => state.index.remove(sha256),
+        }
+    }
+
+    /// Removes the longest unused blobs until the rest fits. Blobs in use stay.
+    fn evict(&self, state: &mut State) {
+        let Some(max) = self.max_bytes else { return };
+        for sha256 in state.index.victims(max) {
+            self.forget(state, sha256);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
