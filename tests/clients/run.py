@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -133,7 +132,6 @@ class Run:
 
     def down(self, plain):
         self.stub.stop()
-        self.settings.update(down_since=time.time(), wait_for_access_cache=False)
         self.clients("down")
         try:
             plain.down()

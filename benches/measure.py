@@ -1,0 +1,56 @@
+"""Running a command and taking its time and memory; rows of a Markdown table."""
+
+import os
+import platform
+import subprocess
+import time
+
+
+class Took:
+    """One run: seconds on the wall, seconds of CPU, peak memory in MiB, exit code."""
+
+    def __init__(self, wall, cpu, mib, code):
+        self.wall, self.cpu, self.mib, self.code = wall, cpu, mib, code
+
+
+def run(args, env=None):
+    """Runs a command with its output thrown away. Children it waited for count."""
+    start = time.perf_counter()
+    with open(os.devnull, "wb") as null:
+        p = subprocess.Popen(args, stdout=null, stderr=null, stdin=subprocess.DEVNULL, env=env)
+        _, status, usage = os.wait4(p.pid, 0)
+    wall = time.perf_counter() - start
+    p.returncode = os.waitstatus_to_exitcode(status)
+    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, p.returncode)
+
+
+def paired(commands, rounds, ok=(0, 1, 2, 3)):
+    """Runs several commands by turns, so that a noisy moment hits all of them; the median run of each by wall time."""
+    runs = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, args in commands.items():
+            took = run(args)
+            if took.code not in ok:
+                raise SystemExit(f"{name}: exit {took.code}: {' '.join(args)}")
+            runs[name].append(took)
+    return {name: sorted(took, key=lambda t: t.wall)[len(took) // 2] for name, took in runs.items()}
+
+
+def seconds(t):
+    return f"{t * 1e3:.1f} ms" if t < 1 else f"{t:.2f} s"
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(c) for c in row) + " |" for row in rows])
+
+
+def machine():
+    """One line on where this was measured."""
+    model = platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
