@@ -40,13 +40,15 @@ impl Catalogue {
     /// they import, from each component of `name` on (`pathlib`, `os.system` is `os.system`).
     pub(super) fn dangerous(&self, module: &str, name: &str) -> Option<Effect> {
         let dotted = if name.is_empty() { module.to_string() } else { format!("{module}.{name}") };
-        if let Some(effect) = self.dangerous_dotted(&dotted) {
-            return Some(effect);
+        match self.dangerous_dotted(&dotted) {
+            Some(Some(effect)) => return Some(effect),
+            Some(None) => return None,
+            None => {}
         }
         let mut rest = name;
         // A walk through a module needs at least the module and a name in it.
         while let Some((_, tail)) = rest.split_once('.') {
-            if let Some(effect) = self.dangerous_dotted(rest) {
+            if let Some(Some(effect)) = self.dangerous_dotted(rest) {
                 return Some(effect);
             }
             rest = tail;
@@ -72,7 +74,8 @@ impl Catalogue {
         name.split('.').any(is_dunder).then_some(Effect::Reach)
     }
 
-    fn dangerous_dotted(&self, dotted: &str) -> Option<Effect> {
+    /// `Some(None)`: listed as exempt.
+    fn dangerous_dotted(&self, dotted: &str) -> Option<Option<Effect>> {
         let mut wildcard = None;
         // From the longest module to the shortest: the most specific entry wins.
         for (at, _) in dotted.rmatch_indices('.') {

@@ -81,7 +81,7 @@ fn of_result(cat: &Catalogue, call: &Call<'_>) -> CallClass {
         return match part {
             Part::Code if calls => CallClass::Dangerous { effect: Effect::Code },
             Part::Attribute | Part::Import if calls => CallClass::Unresolved,
-            _ => words_decide(cat, call.args),
+            part => words_decide(cat, part, call.args),
         };
     }
     if calls && let Some(effect) = cat.dangerous(module, name) {
@@ -102,7 +102,7 @@ fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
     {
         return CallClass::Dangerous { effect };
     }
-    words_decide(cat, call.args)
+    words_decide(cat, part, call.args)
 }
 
 /// The module that a value is: imported as such, or by a serialiser's import helper.
@@ -116,8 +116,10 @@ fn imported_module(value: &Value) -> Option<String> {
 }
 
 /// Code is never proved harmless by its words; they only show when it is worse.
-fn words_decide(cat: &Catalogue, args: &[Value]) -> CallClass {
-    if predicate::any_text(args, &mut |text| cat.is_code_word(text)) {
+fn words_decide(cat: &Catalogue, part: Part, args: &[Value]) -> CallClass {
+    // The state of every rebuilt function and class has dunder keys; only code that names them means something.
+    let expected = |text: &str| part == Part::Glue && text.starts_with("__") && text != "__import__";
+    if predicate::any_text(args, &mut |text| !expected(text) && cat.is_code_word(text)) {
         CallClass::Dangerous { effect: Effect::Code }
     } else {
         CallClass::CarriesCode

@@ -1,7 +1,7 @@
 //! Predicates over the arguments of a harmless use.
 
 use super::of_name;
-use super::tables::{Catalogue, Entry};
+use super::tables::{Catalogue, Entry, Part};
 use serde::Deserialize;
 use wb_pickle::{Call, Value};
 use wb_verdict::{CallClass, Effect, How};
@@ -38,6 +38,10 @@ pub(super) enum Args {
     BitGenerator,
     /// A catalogued function, a type, its arguments and a state.
     RebuildFromType,
+    /// A function, its arguments and plain states; the call of the function must be harmless itself.
+    CallAndState,
+    /// A class that a serialiser rebuilt, and what is set on it.
+    OnCarriedClass,
     /// Bytes that begin as a torch file does.
     TorchFileBytes,
     /// A class of the module the callable is in.
@@ -109,6 +113,16 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
         },
         Args::BitGenerator => yes(args.iter().all(is_bit_generator)),
         Args::RebuildFromType => rebuild_from_type(cat, args),
+        Args::CallAndState => match args {
+            [function, Value::Tuple(inner), ..] => inner_call(cat, function, inner),
+            _ => Unproved,
+        },
+        Args::OnCarriedClass => match args.first() {
+            Some(Value::Object { made_by, .. }) if cat.carries_any_split(made_by) == Some(Part::Class) => {
+                Class(CallClass::CarriesCode)
+            }
+            _ => Unproved,
+        },
         Args::TorchFileBytes => match args {
             [Value::Bytes { head, .. }] if is_torch_file(head) => Harmless,
             [Value::Object { made_by, args }] if made_by == "_codecs.encode" => {
@@ -195,8 +209,25 @@ fn attribute_of_class(cat: &Catalogue, args: &[Value]) -> Outcome {
 }
 
 fn rebuild_from_type(cat: &Catalogue, args: &[Value]) -> Outcome {
-    let [Value::Global { module, name }, kind, Value::Tuple(inner), _state] = args else { return Unproved };
-    let inner_call = Call {
+    let [function, kind, Value::Tuple(inner), _state] = args else { return Unproved };
+    match (inner_call(cat, function, inner), kind) {
+        (Harmless, Value::Global { module, name }) => as_class(of_name(cat, module, name, How::Data)),
+        (Harmless, _) => Unproved,
+        (other, _) => other,
+    }
+}
+
+/// `function(*args)` of an imported function.
+fn inner_call(cat: &Catalogue, function: &Value, args: &[Value]) -> Outcome {
+    let Value::Global { module, name } = function else { return Unproved };
+    // One level: a callable that calls another in turn is not followed further.
+    if cat
+        .harmless(module, name)
+        .is_some_and(|e| matches!(e.args, Args::RebuildFromType | Args::CallAndState))
+    {
+        return Unproved;
+    }
+    let call = Call {
         offset: 0,
         how: How::Reduce,
         module,
@@ -205,24 +236,20 @@ fn rebuild_from_type(cat: &Catalogue, args: &[Value]) -> Outcome {
         made_by: "",
         tampered: false,
         on_import: false,
-        args: inner,
+        args,
         kwargs: &[],
-        plain_args: inner.iter().all(Value::is_plain),
+        plain_args: args.iter().all(Value::is_plain),
     };
-    match super::classify(&inner_call) {
-        CallClass::Harmless => match kind {
-            Value::Global { module, name } => as_class(of_name(cat, module, name, How::Data)),
-            _ => Unproved,
-        },
-        class => Class(class),
-    }
+    as_class(super::classify(&call))
 }
 
-/// `getattr(__import__(module), name)`: numpy's own functions or a resolver of anything.
+/// `getattr(__import__(module), name)`: one of numpy's own functions, found in whatever module exports it first, or
+/// a resolver of anything.
 fn ufunc(cat: &Catalogue, module: &Value, name: &Value) -> Outcome {
+    const EXPORTERS: [&str; 4] = ["numpy", "scipy", "sklearn", "pandas"];
     let (Some(module), Some(name)) = (module.as_str(), name.as_str()) else { return Unproved };
-    let numpy = matches!(module, "numpy" | "numpy.core._multiarray_umath" | "numpy._core._multiarray_umath");
-    match numpy && cat.harmless("numpy", name).is_some_and(|e| e.allows(How::Data)) {
+    let exporter = module.split('.').next().is_some_and(|top| EXPORTERS.contains(&top));
+    match exporter && cat.harmless("numpy", name).is_some_and(|e| e.allows(How::Data)) {
         true => Harmless,
         false => Class(CallClass::Dangerous { effect: Effect::Import }),
     }

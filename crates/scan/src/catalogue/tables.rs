@@ -124,7 +124,8 @@ type Names<T> = HashMap<String, HashMap<String, T>>;
 #[derive(Default)]
 pub(super) struct Catalogue {
     pub(super) harmless: Names<Entry>,
-    pub(super) dangerous: Names<Effect>,
+    /// `None` exempts a name from a wildcard.
+    pub(super) dangerous: Names<Option<Effect>>,
     pub(super) carries: Names<Part>,
     pub(super) words: HashSet<String>,
     /// Words searched for inside longer text.
@@ -174,8 +175,12 @@ impl Catalogue {
     fn read_dangerous(&mut self, text: &str) -> Result<(), String> {
         for (number, line) in lines(text) {
             let [module, name, effect] = columns(number, line)?;
-            let effect =
-                effect_named(effect).ok_or(format!("line {number}: no effect is called {effect:?}"))?;
+            let effect = match effect {
+                "none" => None,
+                _ => Some(
+                    effect_named(effect).ok_or(format!("line {number}: no effect is called {effect:?}"))?,
+                ),
+            };
             if self.dangerous.entry(module.into()).or_default().insert(name.into(), effect).is_some() {
                 return Err(format!("line {number}: {module}.{name} is listed twice"));
             }
