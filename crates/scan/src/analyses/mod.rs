@@ -1,4 +1,7 @@
 //! Analyses of text and values that several formats share.
 
+pub(crate) mod directive;
+pub(crate) mod jinja;
+mod jinja_names;
 pub(crate) mod opaque;
 pub(crate) mod paths;

@@ -113,14 +113,30 @@ fn identifier(name: &[u8]) -> bool {
 
 /// Walks pickle opcodes from `start`: true once a named global has been imported and then used.
 pub(crate) fn pickle_reaches_use(blob: &Blob, start: u64) -> bool {
+    walk_pickle(blob, start).0
+}
+
+/// Where the pickle that begins at `start` ends (behind its STOP), if it has an end.
+pub(crate) fn pickle_end(blob: &Blob, start: u64) -> Option<u64> {
+    walk_pickle(blob, start).1
+}
+
+/// Whether a global is imported and used before the first opcode that is none, and the end of the stream.
+fn walk_pickle(blob: &Blob, start: u64) -> (bool, Option<u64>) {
+    let mut used = false;
+    let end = walk(blob, start, &mut used);
+    (used, end)
+}
+
+fn walk(blob: &Blob, start: u64, used: &mut bool) -> Option<u64> {
     const MAX_STEPS: usize = 50_000;
     const MAX_LINE: usize = 4096;
     let mut window = Window::new(blob.clone(), 4096);
     let mut at = start;
     let (mut names, mut imported) = (0u32, false);
     for _ in 0..MAX_STEPS {
-        let Ok(v) = window.view(at, 16) else { return false };
-        let Some(&op) = v.first() else { return false };
+        let v = window.view(at, 16).ok()?;
+        let Some(&op) = v.first() else { return None };
         let number = |n: usize| -> Option<u64> {
             let mut value = 0u64;
             for (i, b) in v.get(1..=n)?.iter().enumerate() {
@@ -164,60 +180,58 @@ pub(crate) fn pickle_reaches_use(blob: &Blob, start: u64) -> bool {
             | 0x97
             | 0x98 => (0, 0),
             b'I' | b'L' | b'F' | b'S' | b'V' | b'P' | b'g' | b'p' | b'c' | b'i' => {
-                let Ok(v) = window.view(at + 1, MAX_LINE) else { return false };
+                let Ok(v) = window.view(at + 1, MAX_LINE) else { return None };
                 let v = &v[..v.len().min(MAX_LINE)];
-                let Some(end) = memchr::memchr(b'\n', v) else { return false };
+                let Some(end) = memchr::memchr(b'\n', v) else { return None };
                 at += end as u64 + 2;
                 if matches!(op, b'S' | b'V') {
                     names += 1;
                 }
                 if matches!(op, b'c' | b'i') {
                     let second = &v[end + 1..];
-                    let Some(len) = memchr::memchr(b'\n', second) else { return false };
+                    let Some(len) = memchr::memchr(b'\n', second) else { return None };
                     if !identifier(v[..end].trim_ascii()) || !identifier(second[..len].trim_ascii()) {
-                        return false;
+                        return None;
                     }
                     at += len as u64 + 1;
-                    if op == b'i' {
-                        return true;
-                    }
                     imported = true;
+                    *used |= op == b'i';
                 }
                 continue;
             }
-            _ => return false,
+            _ => return None,
         };
         let skip = match counted {
             0 => 0,
             n => match number(n) {
                 Some(len) => {
                     if matches!(op, 0x8c | b'X' | b'U' | b'T' | 0x8d) && (1..256).contains(&len) {
-                        let Ok(v) = window.view(at + 1 + n as u64, len as usize) else { return false };
+                        let Ok(v) = window.view(at + 1 + n as u64, len as usize) else { return None };
                         if v.get(..len as usize).is_some_and(identifier) {
                             names += 1;
                         }
                     }
                     len
                 }
-                None => return false,
+                None => return None,
             },
         };
         match op {
             0x82..=0x84 => imported = true,
             0x93 if names >= 2 => imported = true,
-            0x93 => return false,
-            b'R' | b'b' | b'o' | 0x81 | 0x92 if imported => return true,
+            b'R' | b'b' | b'o' | 0x81 | 0x92 if imported => *used = true,
+            b'.' => return Some(at + 1),
             _ => {}
         }
         let Some(next) = at.checked_add(1 + fixed + counted as u64).and_then(|n| n.checked_add(skip)) else {
-            return false;
+            return None;
         };
         if next > blob.len() {
-            return false;
+            return None;
         }
         at = next;
     }
-    false
+    None
 }
 
 #[cfg(test)]

@@ -181,12 +181,36 @@ pub(crate) fn begins(codec: Codec, head: &[u8]) -> bool {
         Codec::Xz => head.starts_with(b"\xfd7zXZ\0"),
         Codec::Zstd => head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]),
         Codec::Lz4 => head.starts_with(&[4, 0x22, 0x4d, 0x18]) || head.starts_with(&[2, 0x21, 0x4c, 0x18]),
-        Codec::Deflate | Codec::Zlib | Codec::LzmaAlone => false,
+        // RFC 1950, 2.2: deflate, window at most 32 KiB, no preset dictionary, header a multiple of 31.
+        Codec::Zlib => match *head {
+            [cmf, flg, ..] => {
+                cmf & 0xf == 8
+                    && cmf >> 4 <= 7
+                    && flg & 0x20 == 0
+                    && (u16::from(cmf) << 8 | u16::from(flg)) % 31 == 0
+            }
+            _ => false,
+        },
+        // What liblzma's format detection asks of the header (lc/lp/pb, dictionary, size); the range coder's
+        // first byte is always zero.
+        Codec::LzmaAlone => match *head {
+            [props, a, b, c, d, ref rest @ ..] => {
+                let dict = u32::from_le_bytes([a, b, c, d]);
+                let dict_ok = dict == u32::MAX
+                    || dict.count_ones() == 1
+                    || dict & (dict >> 1) != 0 && dict.count_ones() == 2;
+                let size = rest.get(..8).and_then(|s| s.try_into().ok()).map(u64::from_le_bytes);
+                let size_ok = size.is_some_and(|s| s == u64::MAX || s < 1 << 38);
+                props < 225 && dict_ok && size_ok && rest.get(8) == Some(&0)
+            }
+            _ => false,
+        },
+        Codec::Deflate => false,
     }
 }
 
 /// Length of the skippable frame that begins here, if one does (RFC 8878, 3.1.2).
-fn skippable(codec: Codec, head: &[u8]) -> Option<u64> {
+pub(crate) fn skippable(codec: Codec, head: &[u8]) -> Option<u64> {
     if !matches!(codec, Codec::Zstd | Codec::Lz4) {
         return None;
     }

@@ -3,11 +3,18 @@
 mod codec;
 mod compressed;
 mod decoded;
-mod tar;
+mod document;
+mod executable;
+mod gguf;
+mod gguf_types;
 mod joblib;
+mod media;
 mod numpy;
 mod pickle;
 mod pickle_facts;
+mod safetensors;
+mod sevenz;
+mod tar;
 mod torch_legacy;
 mod zip;
 mod zip_kind;
@@ -65,4 +72,35 @@ pub trait Format: Sync {
 }
 
 /// All formats. The order is the order of scanning and of format ids in reports.
-pub static REGISTRY: &[&dyn Format] = &[&zip::Zip, &torch_legacy::TorchLegacy, &pickle::Pickle, &numpy::Npy];
+pub static REGISTRY: &[&dyn Format] = &[
+    &zip::Zip,
+    &tar::Tar,
+    &sevenz::SevenZ,
+    &compressed::GZIP,
+    &compressed::ZLIB,
+    &compressed::BZIP2,
+    &compressed::XZ,
+    &compressed::LZMA,
+    &compressed::ZSTD,
+    &compressed::LZ4,
+    &compressed::ZFile,
+    &safetensors::Safetensors,
+    &gguf::Gguf,
+    &torch_legacy::TorchLegacy,
+    &pickle::Pickle,
+    &numpy::Npy,
+    &executable::Executable,
+    &media::PNG,
+    &media::JPEG,
+    &media::GIF,
+    &media::RIFF,
+    &media::OGG,
+    &media::FLAC,
+    &media::MP3,
+    &media::MP4,
+    &media::PDF,
+    &media::PdfActions,
+    &media::PARQUET,
+    &media::ARROW,
+    &document::Text,
+];

@@ -5,6 +5,7 @@
 //! local headers meets, and all bytes between. Each disagreement is a fact; each content is scanned, whatever
 //! its name, flags, CRC or method say.
 
+use super::compressed::all_zero;
 use super::zip_kind::{self, Kind};
 use super::zip_member::{self, Member};
 use super::zip_records::{self as records, Directory, EndRecord, Entry};
@@ -71,6 +72,14 @@ struct Found {
     stray: Option<u64>,
 }
 
+impl Found {
+    /// From where offsets count to the end of the end record.
+    fn extent(&self) -> Range<u64> {
+        let begin = self.record.directories.iter().map(|d| d.base).max().unwrap_or(0);
+        begin..self.record.range.end
+    }
+}
+
 fn find_archive(blob: &Blob) -> Result<Option<Found>, Stop> {
     let mut found: Option<Found> = None;
     let mut stray = None;
@@ -118,23 +127,6 @@ fn without_directory(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     let mut walk = Archive::bare(blob);
     walk.gap(cx, 0..blob.len(), "zip-hidden-bytes")?;
     Err(Stop::malformed(blob.len(), "zip without an end record"))
-}
-
-fn all_zero(blob: &Blob) -> Result<bool, Stop> {
-    const MAX: u64 = 16 << 20;
-    if blob.len() > MAX {
-        return Ok(false);
-    }
-    let mut window = Window::new(blob.clone(), Window::CHUNK);
-    let mut at = 0;
-    while at < blob.len() {
-        let v = window.view(at, 1)?;
-        if v.iter().any(|b| *b != 0) {
-            return Ok(false);
-        }
-        at += v.len() as u64;
-    }
-    Ok(true)
 }
 
 struct Archive<'a> {

@@ -179,7 +179,10 @@ fn content(
         Some(Stop::Malformed { .. }) if encrypted => {
             cx.gap(GapReason::Encrypted, Some(m.at), Some(compressed), format!("{} is encrypted", shown()));
         }
-        Some(stop) => cx.enter(&h.name, |cx| cx.stop(stop)),
+        Some(stop) => cx.enter(&h.name, |cx| {
+            super::compressed::bomb(&stop, cx);
+            cx.stop(stop);
+        }),
         None => {}
     }
     Ok(if known { end.max(stated_end.min(m.blob.len())) } else { end })

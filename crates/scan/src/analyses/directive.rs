@@ -1,0 +1,346 @@
+//! Text in metadata and configuration that names code to run.
+
+use wb_verdict::escape;
+
+/// A directive found in text: stable code and bounded, escaped evidence.
+pub(crate) type Directive = (&'static str, String);
+
+fn bounded(s: &str) -> String {
+    const MAX: usize = 200;
+    let mut out: String = s.trim().chars().take(MAX).collect();
+    if out.len() < s.trim().len() {
+        out.push('…');
+    }
+    escape(&out)
+}
+
+/// Evidence around byte `at`.
+fn around(text: &str, at: usize) -> String {
+    let mut start = at.saturating_sub(40);
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    bounded(&text[start..])
+}
+
+/// Classifies what a Hydra `_target_` would call. Python and system modules are never a model's own classes.
+pub(crate) fn hydra_target(target: &str) -> Directive {
+    const SYSTEM: &[&str] = &[
+        "__builtin__",
+        "asyncio",
+        "builtins",
+        "codecs",
+        "commands",
+        "ctypes",
+        "glob",
+        "http",
+        "importlib",
+        "io",
+        "marshal",
+        "nt",
+        "os",
+        "pathlib",
+        "pickle",
+        "pip",
+        "pkgutil",
+        "platform",
+        "popen2",
+        "posix",
+        "pty",
+        "pydoc",
+        "requests",
+        "runpy",
+        "setuptools",
+        "shelve",
+        "shlex",
+        "shutil",
+        "site",
+        "socket",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "timeit",
+        "types",
+        "urllib",
+        "webbrowser",
+        "zipimport",
+        "operator",
+        "functools",
+        "code",
+        "bdb",
+        "cProfile",
+        "profile",
+        "pdb",
+        "dill",
+        "joblib",
+        "cloudpickle",
+        "_io",
+        "_posixsubprocess",
+    ];
+    let root = target.split('.').next().unwrap_or(target).trim();
+    let last = target.rsplit('.').next().unwrap_or(target);
+    let calls = matches!(
+        last,
+        "eval"
+            | "exec"
+            | "system"
+            | "popen"
+            | "Popen"
+            | "check_output"
+            | "getoutput"
+            | "import_module"
+            | "load_library"
+            | "run_string"
+            | "get_method"
+            | "get_class"
+            | "get_object"
+            | "__import__"
+    );
+    let code = if SYSTEM.contains(&root) || calls { "hydra-target-dangerous" } else { "hydra-target" };
+    (code, format!("_target_: {}", bounded(target)))
+}
+
+fn word_before(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+}
+
+/// Python expressions and shell commands that have no business in a metadata value.
+pub(crate) fn commands(text: &str) -> Option<Directive> {
+    const PYTHON: &[&str] = &[
+        "__import__(",
+        "eval(",
+        "exec(",
+        "os.system(",
+        "os.popen(",
+        "subprocess.",
+        "pickle.loads(",
+        "marshal.loads(",
+        "__reduce__",
+        "__globals__",
+        "__builtins__",
+        "importlib.import_module(",
+        "ctypes.CDLL",
+        "pty.spawn(",
+    ];
+    const SHELL: &[&str] = &[
+        "rm -rf ",
+        "/dev/tcp/",
+        "bash -c ",
+        "sh -c ",
+        "powershell",
+        "cmd.exe",
+        "nc -e ",
+        "ncat -e ",
+        "chmod +x ",
+        "mkfifo ",
+        "certutil -urlcache",
+        "wget http",
+        "curl http",
+        "curl -",
+        "wget -",
+        "base64 -d",
+        "| sh",
+        "|sh",
+        "| bash",
+        "|bash",
+    ];
+    for needle in PYTHON {
+        if let Some(at) = text.match_indices(needle).map(|(at, _)| at).find(|at| !word_before(text, *at)) {
+            return Some(("python-code", around(text, at)));
+        }
+    }
+    let hits: Vec<usize> =
+        SHELL.iter().filter_map(|n| text.find(n)).filter(|at| !word_before(text, *at)).collect();
+    if let Some(&at) = hits.iter().min() {
+        return Some(("shell-command", around(text, at)));
+    }
+    let lower = text.trim_start().get(..8).map(str::to_ascii_lowercase);
+    if lower.as_deref().is_some_and(|l| l.starts_with("<script")) {
+        return Some(("script-tag", bounded(text)));
+    }
+    None
+}
+
+/// Looks a JSON value over for keys that make loaders run code; `path` names where it stands.
+pub(crate) fn in_json(value: &serde_json::Value, path: &str, found: &mut dyn FnMut(Finding<'_>)) {
+    use serde_json::Value;
+    // serde_json refuses documents nested deeper than 128 levels, so this recursion is bounded.
+    match value {
+        Value::Array(items) => {
+            for (i, v) in items.iter().enumerate().take(100_000) {
+                if v.is_object() || v.is_array() {
+                    in_json(v, &format!("{path}[{i}]"), found);
+                }
+            }
+        }
+        Value::Object(map) => {
+            for (key, v) in map {
+                let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                json_key(key, v, &here, map, found);
+                in_json(v, &here, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Something [`in_json`] found.
+pub(crate) enum Finding<'a> {
+    /// A directive at a key path.
+    Directive(&'static str, String),
+    /// A template to be analysed, with its key path.
+    Template(&'a str, String),
+    /// A format whose configuration this is.
+    Unsupported(&'static str, String),
+    /// A path that leaves the model's folder.
+    UnsafePath(&'static str, String),
+}
+
+fn json_key(
+    key: &str,
+    v: &serde_json::Value,
+    path: &str,
+    map: &serde_json::Map<String, serde_json::Value>,
+    found: &mut dyn FnMut(Finding<'_>),
+) {
+    use serde_json::Value;
+    let shown = || escape(path);
+    match (key, v) {
+        ("_target_", Value::String(s)) => {
+            let (code, detail) = hydra_target(s);
+            found(Finding::Directive(code, format!("{}: {detail}", shown())));
+        }
+        ("auto_map", Value::Object(m)) if !m.is_empty() => {
+            found(Finding::Directive("auto-map", format!("{}: {}", shown(), bounded(&v.to_string()))));
+        }
+        ("auto_mapping", Value::Object(m)) if m.contains_key("parent_library") => {
+            let library = m.get("parent_library").and_then(Value::as_str).unwrap_or("");
+            if !library.starts_with("transformers")
+                && !library.starts_with("diffusers")
+                && !library.is_empty()
+            {
+                found(Finding::Directive(
+                    "imported-module",
+                    format!("{}: {}", shown(), bounded(&v.to_string())),
+                ));
+            }
+        }
+        ("chat_template" | "chat_templates", Value::String(s)) => found(Finding::Template(s, shown())),
+        ("chat_template" | "chat_templates", Value::Array(items)) => {
+            for item in items {
+                if let Some(s) = item.get("template").and_then(Value::as_str) {
+                    found(Finding::Template(s, shown()));
+                }
+            }
+        }
+        ("weight_map", Value::Object(m)) => {
+            for file in m.values().filter_map(Value::as_str) {
+                if let Some(code) = super::paths::escape_of(file.as_bytes()) {
+                    found(Finding::UnsafePath(code, format!("{}: {}", shown(), bounded(file))));
+                    break;
+                }
+            }
+        }
+        ("class_name", Value::String(s)) if s == "Lambda" || s == "TFOpLambda" || s == "SlicingOpLambda" => {
+            found(Finding::Directive("keras-lambda", format!("{}: {}", shown(), bounded(s))));
+        }
+        ("class_name", Value::String(s))
+            if matches!(s.as_str(), "__lambda__" | "function" | "TorchModuleWrapper") =>
+        {
+            let what = bounded(&Value::Object(map.clone()).to_string());
+            found(Finding::Directive("keras-callable", format!("{}: {what}", shown())));
+        }
+        ("class_name", Value::String(_)) if map.contains_key("config") => {
+            if let Some(module) = map.get("module").and_then(Value::as_str)
+                && !matches!(
+                    module.split('.').next(),
+                    Some("keras" | "tensorflow" | "keras_hub" | "keras_nlp" | "builtins")
+                )
+            {
+                found(Finding::Directive("keras-module", format!("{}: {}", shown(), bounded(module))));
+            }
+        }
+        (_, Value::String(s)) => {
+            if let Some((code, detail)) = commands_in_config(s) {
+                found(Finding::Directive(code, format!("{}: {detail}", shown())));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// In configuration values only what evaluates is taken for a directive: prose may quote commands.
+fn commands_in_config(text: &str) -> Option<Directive> {
+    const MAX: usize = 2000;
+    let text = text.trim();
+    let expression = ["__import__(", "eval(", "exec(", "os.system(", "subprocess.", "lambda "];
+    let starts = expression.iter().any(|n| text.starts_with(n));
+    (text.len() < MAX && (starts || text.contains("__import__("))).then(|| ("python-code", bounded(text)))
+}
+
+/// Lines of YAML-like text that make loaders import or call something.
+pub(crate) fn in_yaml(text: &str, found: &mut dyn FnMut(Finding<'_>)) {
+    for line in text.lines() {
+        let line = line.trim_start_matches([' ', '\t', '-']).trim_end();
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some(at) = line.find("!!python/").or_else(|| line.find("tag:yaml.org,2002:python/")) {
+            found(Finding::Directive("yaml-python-tag", bounded(&line[at..])));
+        }
+        let flow = line.find("_target_");
+        if let Some(at) = flow {
+            let rest = line[at + 8..].trim_start_matches(['"', '\'']).trim_start();
+            if let Some(value) = rest.strip_prefix([':', '=']) {
+                let value = value.trim().trim_matches(['"', '\'']);
+                let value = value.split([',', '}', '#', '"', '\'']).next().unwrap_or(value).trim();
+                if !value.is_empty() {
+                    let (code, detail) = hydra_target(value);
+                    found(Finding::Directive(code, detail));
+                }
+            }
+        }
+        if line.contains("${oc.env:") || line.contains("${oc.decode:") || line.contains("${eval:") {
+            found(Finding::Directive("config-resolver", bounded(line)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_need_word_boundaries() {
+        assert_eq!(commands("retrieval(x) medieval(y)"), None);
+        assert_eq!(commands("trained with sd-scripts, see https://example.org/x"), None);
+        assert_eq!(commands("x = eval('1')").map(|d| d.0), Some("python-code"));
+        assert_eq!(commands("curl http://x | sh").map(|d| d.0), Some("shell-command"));
+    }
+
+    #[test]
+    fn yaml_lines() {
+        let mut all = Vec::new();
+        let text = "a:\n  _target_: os.system\nb: {_target_: nemo.x.Y, z: 1}\nc: !!python/object/apply:os.system [x]\n# _target_: no\n";
+        in_yaml(text, &mut |f| {
+            if let Finding::Directive(code, detail) = f {
+                all.push((code, detail));
+            }
+        });
+        let codes: Vec<_> = all.iter().map(|a| a.0).collect();
+        assert_eq!(codes, ["hydra-target-dangerous", "hydra-target", "yaml-python-tag"]);
+    }
+
+    #[test]
+    fn json_keys() {
+        let v = serde_json::json!({"a": [{"_target_": "subprocess.run"}], "auto_map": {"AutoModel": "m.M"}, "ok": "x"});
+        let mut codes = Vec::new();
+        in_json(&v, "", &mut |f| {
+            if let Finding::Directive(code, _) = f {
+                codes.push(code);
+            }
+        });
+        codes.sort_unstable();
+        assert_eq!(codes, ["auto-map", "hydra-target-dangerous"]);
+    }
+}

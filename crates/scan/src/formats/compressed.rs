@@ -1,0 +1,151 @@
+//! Single compressed streams: gzip, zlib, bzip2, xz, lzma, zstd, lz4, and joblib's old `ZF` files.
+//!
+//! pandas, joblib and plain Python decompress such files before they unpickle them, choosing the codec by
+//! content, and read concatenated streams as one.
+
+use super::codec::{Codec, StreamReader};
+use super::decoded;
+use super::{Claim, Format, Probe};
+use crate::analyses::opaque;
+use crate::cx::{Cx, Stop};
+use std::io::Read;
+use std::sync::Arc;
+use wb_blob::{Blob, Exhausted, Resource, Window};
+use wb_verdict::FactKind;
+
+/// A file that is one compressed stream, or several in a row.
+pub struct Compressed {
+    id: &'static str,
+    codec: Codec,
+}
+
+/// One format per codec.
+pub static GZIP: Compressed = Compressed { id: "gzip", codec: Codec::Gzip };
+/// RFC 1950.
+pub static ZLIB: Compressed = Compressed { id: "zlib", codec: Codec::Zlib };
+/// bzip2.
+pub static BZIP2: Compressed = Compressed { id: "bzip2", codec: Codec::Bzip2 };
+/// xz.
+pub static XZ: Compressed = Compressed { id: "xz", codec: Codec::Xz };
+/// The older `.lzma` files without a magic number.
+pub static LZMA: Compressed = Compressed { id: "lzma", codec: Codec::LzmaAlone };
+/// RFC 8878.
+pub static ZSTD: Compressed = Compressed { id: "zstd", codec: Codec::Zstd };
+/// lz4 frames.
+pub static LZ4: Compressed = Compressed { id: "lz4", codec: Codec::Lz4 };
+
+/// Does decompressing the beginning give anything without an error? For formats without a magic number.
+fn yields(codec: Codec, blob: &Blob) -> bool {
+    let Ok(mut r) = StreamReader::new(codec, &blob.sub(0..64 << 10), &Arc::default()) else { return false };
+    let mut out = [0; 64];
+    // A stream that holds nothing and ends is too little evidence.
+    matches!(r.read(&mut out), Ok(n) if n > 0)
+}
+
+impl Format for Compressed {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        let start = decoded::begins(self.codec, &probe.head);
+        let claimed = match self.codec {
+            Codec::Zlib | Codec::LzmaAlone => start && yields(self.codec, &probe.blob),
+            // A skippable frame may come first.
+            Codec::Zstd => start || skippable_then(&probe.head, &probe.blob),
+            _ => start,
+        };
+        if claimed { Claim::Strong } else { Claim::No }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        stream(self.codec, blob, cx)
+    }
+}
+
+fn skippable_then(head: &[u8], blob: &Blob) -> bool {
+    let Some(len) = decoded::skippable(Codec::Zstd, head) else { return false };
+    blob.read_range(len..len.saturating_add(4)).is_ok_and(|b| decoded::begins(Codec::Zstd, &b))
+}
+
+/// joblib before 0.10: `ZF`, the length in hex, padding, a zlib stream.
+pub struct ZFile;
+
+impl ZFile {
+    fn stream_at(head: &[u8]) -> Option<usize> {
+        if !head.starts_with(b"ZF0x") && !head.starts_with(b"ZF0X") {
+            return None;
+        }
+        (6..40).find(|at| head.get(*at..).is_some_and(|h| decoded::begins(Codec::Zlib, h)))
+    }
+}
+
+impl Format for ZFile {
+    fn id(&self) -> &'static str {
+        "joblib-zfile"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        if Self::stream_at(&probe.head).is_some() { Claim::Strong } else { Claim::No }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let at = Self::stream_at(&blob.head(64)?).unwrap_or(0);
+        stream(Codec::Zlib, &blob.sub(at as u64..blob.len()), cx)
+    }
+}
+
+fn stream(codec: Codec, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let d = decoded::decode(cx, blob, codec, true);
+    if !d.content.is_empty() || d.error.is_none() {
+        cx.member(b"(content)", &d.content);
+    }
+    for range in d.skipped {
+        let frame = blob.sub(range.start + 8..range.end);
+        let head = frame.head(4096)?;
+        if let Some(what) = opaque::hidden(&frame, &head) {
+            let detail = "in a frame that decompressors skip".to_string();
+            cx.fact(Some(range.start), FactKind::Hidden { code: what.into(), detail });
+            cx.member(b"(skipped frame)", &frame);
+        }
+    }
+    if let Some(stop) = d.error {
+        bomb(&stop, cx);
+        return Err(stop);
+    }
+    if d.consumed < blob.len() {
+        let rest = blob.sub(d.consumed..blob.len());
+        if !all_zero(&rest)? {
+            let detail = format!("{} bytes after the compressed stream", rest.len());
+            cx.structure(d.consumed, "compressed-trailing-bytes", detail);
+            cx.member(b"(trailing)", &rest);
+        }
+    }
+    Ok(())
+}
+
+/// Records that a compressed stream was given up because of what it expands to.
+pub(super) fn bomb(stop: &Stop, cx: &mut Cx<'_>) {
+    if let Stop::Exhausted(Exhausted(r @ (Resource::Ratio | Resource::InflatedBytes))) = stop {
+        let detail = format!("decompressed content exceeds a budget: {}", r.name());
+        cx.fact(None, FactKind::Resource { code: "decompression-bomb".into(), detail });
+    }
+}
+
+/// True if the blob holds nothing but zeros (large blobs: false, unread).
+pub(super) fn all_zero(blob: &Blob) -> Result<bool, Stop> {
+    const MAX: u64 = 16 << 20;
+    if blob.len() > MAX {
+        return Ok(false);
+    }
+    let mut window = Window::new(blob.clone(), 64 << 10);
+    let mut at = 0;
+    while at < blob.len() {
+        let v = window.view(at, 1)?;
+        if v.iter().any(|b| *b != 0) {
+            return Ok(false);
+        }
+        at += v.len() as u64;
+    }
+    Ok(true)
+}

@@ -1,0 +1,382 @@
+//! Text: prose, configuration, vocabularies, tables, source. Inert by itself; what a loader may make of it is
+//! recorded as readings (a rule may join them with the file's name) and directives.
+
+use super::{Claim, Format, Probe};
+use crate::analyses::directive::{self, Finding};
+use crate::analyses::jinja;
+use crate::cx::{Cx, Stop};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::io::BufReader;
+use wb_blob::{Blob, Window};
+use wb_verdict::{FactKind, escape};
+
+/// Text of any kind.
+pub struct Text;
+
+/// JSON documents up to this size are held as a tree, in bytes; larger ones are only streamed.
+const TREE_MAX: u64 = 6 << 20;
+/// Text up to this size is looked over line by line.
+const LINES_MAX: u64 = 16 << 20;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Utf8,
+    Utf16Le,
+    Utf16Be,
+}
+
+fn control(b: u8) -> bool {
+    b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b) || b == 0x7f
+}
+
+fn encoding(head: &[u8]) -> Option<Encoding> {
+    match head {
+        [0xff, 0xfe, rest @ ..] if plausible16(rest, 1) => return Some(Encoding::Utf16Le),
+        [0xfe, 0xff, rest @ ..] if plausible16(rest, 0) => return Some(Encoding::Utf16Be),
+        _ => {}
+    }
+    let cut = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        // A character cut in two by the end of the probe.
+        Err(e) => e.error_len().is_none() && head.len() - e.valid_up_to() < 4,
+    };
+    // Single-byte legacy text is text too, as long as it is mostly ASCII and has no control characters.
+    let ascii = head.iter().filter(|b| b.is_ascii()).count();
+    let legacy = ascii * 10 >= head.len() * 9;
+    ((cut || legacy) && !head.iter().any(|b| control(*b))).then_some(Encoding::Utf8)
+}
+
+fn plausible16(rest: &[u8], high: usize) -> bool {
+    let units = rest.len() / 2;
+    let zero = rest.chunks_exact(2).filter(|c| c[high] == 0).count();
+    units > 0 && zero * 2 > units
+}
+
+impl Format for Text {
+    fn id(&self) -> &'static str {
+        "text"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        let ends_as_text = probe.tail.iter().rev().take(256).all(|b| !control(*b));
+        match encoding(&probe.head) {
+            Some(Encoding::Utf8) if ends_as_text => Claim::Weak,
+            Some(Encoding::Utf16Le | Encoding::Utf16Be) => Claim::Weak,
+            _ => Claim::No,
+        }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        read(blob, cx)
+    }
+}
+
+/// Records the readings of a text.
+pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    if blob.is_empty() {
+        reading("text", cx);
+        return Ok(());
+    }
+    match encoding(&blob.head(4096)?) {
+        Some(e @ (Encoding::Utf16Le | Encoding::Utf16Be)) => {
+            let bytes = blob.head(LINES_MAX as usize)?;
+            let units = bytes.get(2..).unwrap_or_default().chunks_exact(2);
+            let units: Vec<u16> = units
+                .map(|c| {
+                    if e == Encoding::Utf16Le {
+                        u16::from_le_bytes([c[0], c[1]])
+                    } else {
+                        u16::from_be_bytes([c[0], c[1]])
+                    }
+                })
+                .collect();
+            let text = String::from_utf16_lossy(&units);
+            reading("text", cx);
+            lines(&text, cx);
+            if blob.len() > LINES_MAX {
+                return Err(Stop::Unsupported("UTF-16 text of this size".into()));
+            }
+            Ok(())
+        }
+        _ => utf8(blob, cx),
+    }
+}
+
+fn reading(code: &str, cx: &mut Cx<'_>) {
+    cx.fact(None, FactKind::Reading { code: code.into() });
+}
+
+fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let mut window = Window::new(blob.clone(), Window::CHUNK);
+    let mut at = 0;
+    while at < blob.len() {
+        let v = window.view(at, 1)?;
+        if let Some(n) = v.iter().position(|b| control(*b)) {
+            // Binary behind a text beginning: what it is, is looked for from there.
+            let pos = at + n as u64;
+            cx.structure(pos, "text-with-binary", "text that goes on as binary");
+            cx.member(format!("(bytes at {pos:#x})").as_bytes(), &blob.sub(pos..blob.len()));
+            break;
+        }
+        at += v.len() as u64;
+    }
+    reading("text", cx);
+    if json(blob, cx)? {
+        return Ok(());
+    }
+    if blob.len() <= LINES_MAX {
+        let bytes = blob.read_range(0..blob.len())?;
+        lines(&String::from_utf8_lossy(&bytes), cx);
+    }
+    Ok(())
+}
+
+fn lines(text: &str, cx: &mut Cx<'_>) {
+    if looks_like_python(text) {
+        reading("python", cx);
+    }
+    directive::in_yaml(text, &mut |f| record(f, "", cx));
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    if start.starts_with('<') {
+        markup(text, cx);
+    }
+    if modelfile(start) {
+        ollama(text, cx);
+    }
+}
+
+/// Cheap signs of Python source at line starts.
+fn looks_like_python(text: &str) -> bool {
+    text.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        match words.as_slice() {
+            ["import", name, ..] => name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ',')),
+            ["from", _, "import", ..] | ["async", "def", ..] => true,
+            ["def", rest, ..] => rest.contains('('),
+            ["class", rest, ..] => {
+                line.trim_end().ends_with(':') && rest.chars().next().is_some_and(char::is_alphabetic)
+            }
+            [first, ..] => {
+                let called = first.split('(').next().unwrap_or("");
+                first.contains('(')
+                    && matches!(
+                        called,
+                        "print"
+                            | "exec"
+                            | "eval"
+                            | "__import__"
+                            | "open"
+                            | "compile"
+                            | "getattr"
+                            | "os.system"
+                    )
+            }
+            [] => false,
+        }
+    })
+}
+
+/// XML and HTML: entities are resolved by loaders, scripts by viewers.
+fn markup(text: &str, cx: &mut Cx<'_>) {
+    let upper = |s: &str| s.to_ascii_uppercase();
+    for (at, _) in text.match_indices("<!") {
+        let rest: String = text[at..].chars().take(200).collect();
+        let up = upper(&rest);
+        if up.starts_with("<!ENTITY") {
+            let external = up.contains(" SYSTEM ") || up.contains(" PUBLIC ");
+            let code = if external { "xml-external-entity" } else { "xml-entity" };
+            let detail = escape(rest.lines().next().unwrap_or(&rest));
+            return cx.fact(Some(at as u64), FactKind::Directive { code: code.into(), detail });
+        }
+    }
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    if start.starts_with("<svg") || (start.starts_with("<?xml") && text.contains("<svg")) {
+        if let Some(at) = text.find("<script") {
+            let detail = escape(&text[at..].chars().take(120).collect::<String>());
+            cx.fact(Some(at as u64), FactKind::Directive { code: "svg-script".into(), detail });
+        }
+    }
+}
+
+fn modelfile(start: &str) -> bool {
+    start.lines().any(|l| l.starts_with("FROM "))
+        && start
+            .lines()
+            .any(|l| ["TEMPLATE ", "ADAPTER ", "PARAMETER ", "SYSTEM "].iter().any(|k| l.starts_with(k)))
+}
+
+/// Ollama Modelfiles name files to load.
+fn ollama(text: &str, cx: &mut Cx<'_>) {
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("ADAPTER ").or_else(|| line.strip_prefix("FROM "))
+            && let Some(code) = crate::analyses::paths::escape_of(path.trim().as_bytes())
+        {
+            cx.fact(None, FactKind::UnsafePath { code: code.into(), detail: escape(line) });
+        }
+    }
+}
+
+/// Turns a finding into a fact. `place` is put in front of its key path.
+pub(super) fn record(f: Finding<'_>, place: &str, cx: &mut Cx<'_>) {
+    let at = |detail: String| if place.is_empty() { detail } else { format!("{place}: {detail}") };
+    match f {
+        Finding::Directive(code, detail) => {
+            cx.fact(None, FactKind::Directive { code: code.into(), detail: at(detail) });
+        }
+        Finding::Template(text, path) => {
+            let verdict = jinja::analyse(text).into_fact();
+            cx.enter(at(path).as_bytes(), |cx| cx.fact(None, verdict));
+        }
+        Finding::Unsupported(format, detail) => {
+            cx.fact(None, FactKind::Unsupported { format: format.into(), detail: at(detail) });
+        }
+        Finding::UnsafePath(code, detail) => {
+            cx.fact(None, FactKind::UnsafePath { code: code.into(), detail: at(detail) });
+        }
+    }
+}
+
+/// JSON, or JSON documents one after the other (JSON lines). False if it is something else.
+fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
+    let head = blob.head(4096)?;
+    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+    let skipped = (head.len() - start.len()) as u64;
+    if !matches!(start.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return Ok(false);
+    }
+    let body = blob.sub(skipped..blob.len());
+    // First the structure alone: nothing is recorded of what turns out to be no JSON.
+    let check = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
+    for value in check.into_iter::<serde::de::IgnoredAny>() {
+        if let Err(e) = value {
+            if e.to_string().contains("recursion limit") {
+                let detail = "JSON nested deeper than readers go".to_string();
+                cx.fact(None, FactKind::Resource { code: "json-too-deep".into(), detail });
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+    }
+    reading("json", cx);
+    let from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
+    if body.len() <= TREE_MAX {
+        for value in from.into_iter::<serde_json::Value>().flatten().take(100_000) {
+            directive::in_json(&value, "", &mut |f| record(f, "", cx));
+            notebook(&value, cx);
+        }
+    } else {
+        let mut from = from;
+        while (Watch { cx: &mut *cx, key: None }).deserialize(&mut from).is_ok() {}
+    }
+    Ok(true)
+}
+
+/// Looks a JSON document over without holding it.
+struct Watch<'a, 'b> {
+    cx: &'a mut Cx<'b>,
+    key: Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Watch<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Watch<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, s: &str) -> Result<(), E> {
+        match self.key.as_deref() {
+            Some("chat_template" | "template") => {
+                record(Finding::Template(s, "chat_template".into()), "", self.cx)
+            }
+            Some("_target_") => {
+                let (code, detail) = directive::hydra_target(s);
+                record(Finding::Directive(code, detail), "", self.cx);
+            }
+            Some("class_name") if s == "Lambda" => {
+                record(Finding::Directive("keras-lambda", "class_name: Lambda".into()), "", self.cx);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Watch { cx: self.cx, key: None })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "auto_map" {
+                record(Finding::Directive("auto-map", "auto_map".into()), "", self.cx);
+            }
+            map.next_value_seed(Watch { cx: self.cx, key: Some(key) })?;
+        }
+        Ok(())
+    }
+}
+
+/// Notebooks: lines that a kernel hands to a shell.
+fn notebook(value: &serde_json::Value, cx: &mut Cx<'_>) {
+    let Some(cells) =
+        value.get("cells").and_then(|c| c.as_array()).filter(|_| value.get("nbformat").is_some())
+    else {
+        return;
+    };
+    for cell in cells.iter().filter(|c| c.get("cell_type").is_some_and(|t| t == "code")) {
+        let source = match cell.get("source") {
+            Some(serde_json::Value::Array(lines)) => {
+                lines.iter().filter_map(|l| l.as_str()).collect::<String>()
+            }
+            Some(serde_json::Value::String(s)) => s.clone(),
+            _ => continue,
+        };
+        for line in source.lines().map(str::trim) {
+            let shell = line.strip_prefix('!').or_else(|| line.strip_prefix("%system ")).or_else(|| {
+                ["%%bash", "%%sh", "%%script"].iter().any(|m| line.starts_with(m)).then_some(line)
+            });
+            if let Some(command) = shell
+                && !command.trim_start().starts_with("pip ")
+            {
+                let detail = escape(&command.chars().take(200).collect::<String>());
+                return cx.fact(None, FactKind::Directive { code: "notebook-command".into(), detail });
+            }
+        }
+    }
+    cx.fact(
+        None,
+        FactKind::Unsupported {
+            format: "jupyter-notebook".into(),
+            detail: "code cells are not judged".into(),
+        },
+    );
+}
