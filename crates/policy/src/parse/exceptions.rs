@@ -116,7 +116,7 @@ fn rules(table: &Table<'_>, errors: &mut Errors<'_>) -> Vec<String> {
             errors.push(at, entry.path(), format!("no such rule{hint}"));
         }
     }
-    if rules.is_empty() && entry.is_array() {
+    if entry.value().as_array().is_some_and(|list| list.is_empty()) {
         // An empty list would read as "lift everything" for a digest.
         errors.push(
             entry.value_at(),
