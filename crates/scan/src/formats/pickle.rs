@@ -33,11 +33,14 @@ pub(super) enum Plausible {
 struct Trial {
     called: bool,
     known_import: bool,
+    absurd: bool,
 }
 
 impl Observer for Trial {
     fn import(&mut self, offset: u64, callee: &Callee) {
-        if !self.known_import && callee.is_plausible() && !callee.module.is_empty() {
+        // Any byte string may begin like an extension code; unregistered, it ends the load.
+        let extension = callee.rendering.starts_with("copyreg.extension(");
+        if !self.known_import && !extension && callee.is_plausible() && !callee.module.is_empty() {
             let class = catalogue::classify(&import_of(offset, callee));
             self.known_import = !matches!(class, CallClass::Unknown | CallClass::Unresolved);
         }
@@ -45,6 +48,10 @@ impl Observer for Trial {
 
     fn call(&mut self, call: &PendingCall<'_>) {
         self.called |= call.callee().is_plausible();
+    }
+
+    fn resource(&mut self, _offset: u64, _code: &'static str, _detail: &str) {
+        self.absurd = true;
     }
 }
 
@@ -85,7 +92,8 @@ pub(super) fn plausible(blob: &Blob, at: u64) -> (Plausible, Option<u64>) {
             let strong = sure || run.has_proto || (run.steps > 3 && end == blob.len());
             (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
         }
-        _ if sure => (Plausible::Yes, None),
+        // A loader allocates what such a stream names before it fails.
+        _ if sure || (run.has_proto && seen.absurd) => (Plausible::Yes, None),
         _ if run.has_proto && run.steps > 5 => (Plausible::Perhaps, None),
         _ => (Plausible::No, None),
     }
