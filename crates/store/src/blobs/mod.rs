@@ -34,13 +34,9 @@ pub struct BlobStore {
 struct Inner {
     data: DataDir,
     max_bytes: Option<u64>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    index: Index,
-    ledger: Ledger,
+    index: Mutex<Index>,
+    /// Apart from the index: its syncs must not hold up whoever only opens a blob.
+    ledger: Mutex<Ledger>,
 }
 
 /// An open blob that eviction leaves alone as long as this guard (or a clone) lives.
@@ -58,9 +54,9 @@ struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.inner.lock();
-        state.index.release(self.sha256);
-        self.inner.evict(&mut state);
+        let mut index = self.inner.lock();
+        index.release(self.sha256);
+        self.inner.evict(&mut index);
     }
 }
 
@@ -107,8 +103,8 @@ impl BlobStore {
             let root = data.path().join("blobs");
             let (ledger, known) = Ledger::load(&root)?;
             let index = Index::build(&root, known)?;
-            let state = Mutex::new(State { ledger: ledger.compacted(&index)?, index });
-            let inner = Arc::new(Inner { data, max_bytes, state });
+            let ledger = Mutex::new(ledger.compacted(&index)?);
+            let inner = Arc::new(Inner { data, max_bytes, index: Mutex::new(index), ledger });
             inner.evict(&mut inner.lock());
             Ok(Self { inner })
         };
@@ -124,23 +120,23 @@ impl BlobStore {
     /// it was kept with.
     pub fn open_blob(&self, sha256: Sha256Digest) -> Result<Option<BlobGuard>> {
         let path = self.inner.path(sha256);
-        let mut state = self.inner.lock();
-        let Some(size) = state.index.size(sha256) else { return Ok(None) };
+        let mut index = self.inner.lock();
+        let Some(size) = index.size(sha256) else { return Ok(None) };
         let meta = match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_file() && meta.len() == size => meta,
             Ok(_) => {
                 tracing::warn!(%sha256, "a blob was changed on disk; treated as absent");
-                self.inner.forget(&mut state, sha256);
+                self.inner.forget(&mut index, sha256);
                 return Ok(None);
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                state.index.remove(sha256);
+                index.remove(sha256);
                 return Ok(None);
             }
             Err(e) => return Err(StoreError::io("stat", path, e)),
         };
-        state.index.acquire(sha256);
-        drop(state);
+        index.acquire(sha256);
+        drop(index);
         let old = meta.modified().ok().and_then(|m| SystemTime::now().duration_since(m).ok());
         if old.is_some_and(|age| age > TOUCH_EVERY) {
             // Only orders eviction after a restart; not worth an error.
@@ -151,17 +147,17 @@ impl BlobStore {
 
     /// Removes a blob that is not in use (one found damaged while served). False if it is in use or absent.
     pub fn remove(&self, sha256: Sha256Digest) -> Result<bool> {
-        let mut state = self.inner.lock();
-        if !state.index.is_idle(sha256) {
+        let mut index = self.inner.lock();
+        if !index.is_idle(sha256) {
             return Ok(false);
         }
-        self.inner.forget(&mut state, sha256);
+        self.inner.forget(&mut index, sha256);
         Ok(true)
     }
 
     /// Bytes and number of blobs kept.
     pub fn usage(&self) -> (u64, u64) {
-        self.inner.lock().index.usage()
+        self.inner.lock().usage()
     }
 
     /// A guard for a blob that was acquired in the index already.
@@ -173,24 +169,27 @@ impl BlobStore {
     fn adopt(&self, file: tempfile::NamedTempFile, sha256: Sha256Digest, size: u64) -> Result<BlobGuard> {
         let path = self.inner.path(sha256);
         let folder = path.parent().map(PathBuf::from).unwrap_or_default();
-        let mut state = self.inner.lock();
         fs::create_dir_all(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
         // First the ledger: a crash in between leaves a line without a blob, which says nothing.
-        state.ledger.append(sha256, size)?;
-        file.persist(&path).map_err(|e| StoreError::io("move into place", &path, e.error))?;
+        self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner).append(sha256, size)?;
+        {
+            // Under the lock, so that no eviction takes the new file for an old one of the same name.
+            let mut index = self.inner.lock();
+            file.persist(&path).map_err(|e| StoreError::io("move into place", &path, e.error))?;
+            index.insert(sha256, size);
+            index.acquire(sha256);
+            self.inner.evict(&mut index);
+        }
+        let guard = self.guard(sha256, size);
         File::open(&folder).and_then(|d| d.sync_all()).map_err(|e| StoreError::io("sync", &folder, e))?;
-        state.index.insert(sha256, size);
-        state.index.acquire(sha256);
-        self.inner.evict(&mut state);
-        drop(state);
-        Ok(self.guard(sha256, size))
+        Ok(guard)
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Index> {
         // The index is changed after the files; a panic in between leaves at worst an entry too few.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, sha256: Sha256Digest) -> PathBuf {
@@ -198,21 +197,21 @@ impl Inner {
         self.data.path().join("blobs").join(name.get(..2).unwrap_or_default()).join(name)
     }
 
-    fn forget(&self, state: &mut State, sha256: Sha256Digest) {
+    fn forget(&self, index: &mut Index, sha256: Sha256Digest) {
         let path = self.path(sha256);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a blob");
             }
-            _ => state.index.remove(sha256),
+            _ => index.remove(sha256),
         }
     }
 
     /// Removes the longest unused blobs until the rest fits. Blobs in use stay.
-    fn evict(&self, state: &mut State) {
+    fn evict(&self, index: &mut Index) {
         let Some(max) = self.max_bytes else { return };
-        for sha256 in state.index.victims(max) {
-            self.forget(state, sha256);
+        for sha256 in index.victims(max) {
+            self.forget(index, sha256);
         }
     }
 }
