@@ -7,6 +7,7 @@
 //! harmless files, so only tests, the demo and xtask may use it. Below `source` nothing may reach tokio: the engine
 //! is a plain library.
 
+use crate::purity;
 use crate::run::{Env, quiet};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,16 +49,23 @@ pub struct Arrow {
 
 /// `cargo xtask layers`.
 pub fn command() -> Result<(), String> {
-    let wrong = check(&arrows(&Env::new()?)?);
+    let wrong = check_all(&Env::new()?)?;
     if wrong.is_empty() {
-        println!("layers: every arrow points down");
+        println!("layers: every arrow points down, and the engine does no I/O");
         return Ok(());
     }
     Err(wrong.join("\n"))
 }
 
+/// What is wrong with this workspace.
+pub fn check_all(env: &Env) -> Result<Vec<String>, String> {
+    let mut wrong = check(&arrows(env)?);
+    wrong.extend(purity::check(&env.root).map_err(|e| format!("cannot read the sources: {e}"))?);
+    Ok(wrong)
+}
+
 /// All arrows of the workspace and of everything below it.
-pub fn arrows(env: &Env) -> Result<Vec<Arrow>, String> {
+fn arrows(env: &Env) -> Result<Vec<Arrow>, String> {
     let args = ["metadata", "--format-version", "1", "--all-features", "--locked"];
     let mut command = env.cargo(&args);
     command.stderr(std::process::Stdio::inherit());

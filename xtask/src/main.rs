@@ -10,6 +10,7 @@ mod docs;
 mod engine;
 mod layers;
 mod preflight;
+mod purity;
 mod run;
 mod stages;
 mod tally;
@@ -20,7 +21,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [--fast] [STAGE…] [WORD…]   all tests; stages by name, other words choose tests by name
-  layers                           fails when a dependency arrow points up
+  layers                           fails when a dependency arrow points up, or the engine does I/O
   docs [--check]                   writes docs/rules from the rules; --check fails when they are stale
   corpus DIR                       judges a labelled folder and prints where the engine is wrong
   ci                               test, with every skip a failure

@@ -144,7 +144,7 @@ fn clippy(cx: &Cx) -> Result<Tally, String> {
 }
 
 fn layers_check(cx: &Cx) -> Result<Tally, String> {
-    let wrong = layers::check(&layers::arrows(&cx.env)?);
+    let wrong = layers::check_all(&cx.env)?;
     for line in &wrong {
         println!("FAIL {line}");
     }
