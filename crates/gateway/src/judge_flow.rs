@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use wb_policy::{Context, Decision};
 use wb_sandbox::Job;
 use wb_source::{FileMeta, RepoId, SourceError, Token};
-use wb_store::{BlobGuard, Expected, FactsKey, Identity, Sha256Digest, Store, StoreError};
+use wb_store::{
+    AuditEntry, AuditEvent, BlobGuard, Expected, FactsKey, Identity, Sha256Digest, Store, StoreError,
+};
 use wb_verdict::{Facts, Report};
 
 /// What the upstream says a file's content is: the key under which work on it is shared.
@@ -174,10 +176,28 @@ impl Gate {
             Ok(j) => tracing::info!(repo = %wanted.file.repo, path = %wanted.file.path, sha256 = %j.sha256,
                 size = wanted.meta.size, ms = started.elapsed().as_millis() as u64, "judged"),
             Err(e) => {
-                tracing::warn!(repo = %wanted.file.repo, path = %wanted.file.path, error = ?e, "not judged")
+                tracing::warn!(repo = %wanted.file.repo, path = %wanted.file.path, error = ?e, "not judged");
+                self.note_lie(&wanted, e).await;
             }
         }
         outcome
+    }
+
+    /// An upstream that sends other content than it announced is broken or owned: the audit says so.
+    async fn note_lie(&self, wanted: &Wanted, failure: &Failure) {
+        let detail = match failure {
+            Failure::Store(e) if e.is_mismatch() => e.to_string(),
+            Failure::Source(e @ SourceError::Changed(_)) => e.to_string(),
+            _ => return,
+        };
+        let mut entry = AuditEntry::new(AuditEvent::UpstreamLied);
+        entry.repo = Some(wanted.file.repo.to_string());
+        entry.commit = Some(wanted.meta.commit.clone());
+        entry.path = Some(wanted.file.path.clone());
+        entry.detail = Some(detail);
+        if let Err(error) = self.store.record(entry, None).await {
+            tracing::error!(%error, "a lie of the upstream is missing in the audit");
+        }
     }
 
     async fn bring_in(

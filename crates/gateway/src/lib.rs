@@ -21,6 +21,7 @@ mod metrics;
 mod policy_file;
 mod protocols;
 mod range;
+mod record;
 mod requester;
 mod server;
 mod ui;

@@ -58,7 +58,7 @@ pub async fn report(state: State<Arc<Gate>>, Path(id): Path<String>, headers: He
     let Ok(id) = id.parse::<ReportId>() else { return missing() };
     match state.0.store.report(id).await {
         Ok(Some(row)) => {
-            let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
+            let (file, decision) = crate::record::parts(&row).unwrap_or_default();
             Json(serde_json::json!({
                 "schema": 1,
                 "id": row.id.to_string(),
@@ -66,9 +66,8 @@ pub async fn report(state: State<Arc<Gate>>, Path(id): Path<String>, headers: He
                 "repo": row.repo,
                 "commit": row.commit,
                 "path": row.path,
-                "sha256": row.sha256.map(|d| d.to_hex()),
-                "report": body.get("report"),
-                "decision": body.get("decision"),
+                "report": file,
+                "decision": decision,
             }))
             .into_response()
         }

@@ -202,11 +202,17 @@ fn entry(gate: &Gate, address: std::net::IpAddr, judged: &Judged, ruling: &Rulin
 }
 
 async fn answer(gate: &Gate, entry: AuditEntry, ruling: &Ruling) -> Response {
+    let path = entry.path.clone().unwrap_or_default();
     if let Err(e) = gate.store.record(entry, None).await {
         return store_failed(&e);
     }
-    Json(serde_json::json!({ "schema": 1, "report": ruling.report, "decision": ruling.decision }))
-        .into_response()
+    let file = wb_report::FileEntry {
+        path: path.into_bytes(),
+        report: ruling.report.clone(),
+        decision: ruling.decision.clone(),
+    };
+    let report = wb_report::json_file(&file);
+    Json(serde_json::json!({ "schema": 1, "report": report, "decision": ruling.decision })).into_response()
 }
 
 fn not_judged(failure: &Failure) -> Response {

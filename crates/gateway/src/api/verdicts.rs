@@ -77,6 +77,7 @@ fn summary(report: &Report) -> serde_json::Value {
         "coverage": report.coverage,
         "formats": report.formats,
         "rules": rules,
+        "bytes_read": report.bytes_read,
         "engine": report.engine,
         "ruleset": report.ruleset,
     })

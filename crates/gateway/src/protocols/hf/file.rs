@@ -11,15 +11,15 @@ use crate::flight::Waited;
 use crate::gate::Gate;
 use crate::judge_flow::{Failure, Judged, Ruling, Wanted};
 use crate::metrics::DecisionLabel;
+use crate::record;
 use crate::requester::Requester;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wb_policy::Action;
 use wb_source::FileMeta;
-use wb_store::{AuditEntry, AuditEvent, ReportId, ReportRow, Store};
+use wb_store::{AuditEvent, Store};
 
 /// Above this size `huggingface_hub` refuses plain HTTP, unless it is not told the size (≥ 1.33).
 const HF_HUB_MAX: u64 = 50_000_000_000;
@@ -146,7 +146,7 @@ async fn content(
             continue;
         };
         count(gate, &ruling);
-        let (link, report) = match report_row(who, &wanted, &judged, &ruling) {
+        let (link, report) = match record::report(who, &wanted, &judged, &ruling) {
             Ok(made) => made,
             Err(e) => return failed(gate, &wanted, &Failure::Store(e)),
         };
@@ -158,13 +158,15 @@ async fn content(
             refusal::set(&mut named, "x-hf-warning", &format!("weighbridge {topic}; {text}"));
         }
         let event = if warning.is_some() { AuditEvent::Warn } else { AuditEvent::Pull };
-        let entry = entry(gate, event, who, headers, &wanted, &judged, &ruling);
+        let entry = record::entry(gate, event, who, headers, &wanted, &judged, &ruling);
+        // An exception that let the file through is to be seen, even where nobody is warned.
+        let keep = warning.is_some() || !ruling.decision.exceptions.is_empty();
         let delivery = Delivery {
             allowed,
             blob,
             etag: &wanted.meta.etag,
             entry,
-            report: warning.is_some().then_some(report),
+            report: keep.then_some(report),
             headers: named,
         };
         return match deliver(gate, who, method, headers, delivery).await {
@@ -203,12 +205,12 @@ async fn refuse(
     ruling: &Ruling,
 ) -> Response {
     count(gate, ruling);
-    let (link, report) = match report_row(who, wanted, judged, ruling) {
+    let (link, report) = match record::report(who, wanted, judged, ruling) {
         Ok(made) => made,
         Err(e) => return failed(gate, wanted, &Failure::Store(e)),
     };
     let text = refusal::blocked_text(&wanted.file.path, &ruling.decision, &ruling.report, &link);
-    let entry = entry(gate, AuditEvent::Refuse, who, headers, wanted, judged, ruling);
+    let entry = record::entry(gate, AuditEvent::Refuse, who, headers, wanted, judged, ruling);
     let began = Instant::now();
     if let Err(e) = gate.store.record(entry, Some(report)).await {
         return failed(gate, wanted, &Failure::Store(e));
@@ -228,59 +230,6 @@ fn count(gate: &Gate, ruling: &Ruling) {
         DecisionLabel { action: ruling.decision.action.name(), verdict: ruling.report.verdict.name() };
     gate.metrics.decisions.get_or_create(&label).inc();
     gate.metrics.exceptions.inc_by(ruling.decision.exceptions.len() as u64);
-}
-
-/// A link and the report behind it.
-fn report_row(
-    who: &Requester,
-    wanted: &Wanted,
-    judged: &Judged,
-    ruling: &Ruling,
-) -> Result<(String, ReportRow), wb_store::StoreError> {
-    let id = ReportId::random()?;
-    let body = serde_json::json!({ "report": ruling.report, "decision": ruling.decision }).to_string();
-    let row = ReportRow {
-        id,
-        time_ms: 0,
-        sha256: Some(judged.sha256),
-        repo: wanted.file.repo.to_string(),
-        commit: wanted.meta.commit.clone(),
-        path: wanted.file.path.clone(),
-        body,
-    };
-    Ok((format!("{}/r/{id}", who.base), row))
-}
-
-fn entry(
-    gate: &Gate,
-    event: AuditEvent,
-    who: &Requester,
-    headers: &HeaderMap,
-    wanted: &Wanted,
-    judged: &Judged,
-    ruling: &Ruling,
-) -> AuditEntry {
-    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok());
-    let mut rules: Vec<String> = ruling.report.findings.iter().map(|f| f.rule.clone()).collect();
-    rules.sort();
-    rules.dedup();
-    let exceptions: Vec<&str> = ruling.decision.exceptions.iter().map(|e| e.scope.as_str()).collect();
-    let would = ruling.decision.would.filter(|w| *w != Action::Allow).map(|w| format!("would {w}"));
-    let lifted = (!exceptions.is_empty()).then(|| format!("exceptions: {}", exceptions.join(", ")));
-    let detail: Vec<String> = [would, lifted].into_iter().flatten().collect();
-    let mut entry = AuditEntry::new(event);
-    entry.who = gate.key.who(who.token.as_ref().map(|_| &who.who), who.address);
-    entry.repo = Some(wanted.file.repo.to_string());
-    entry.commit = Some(wanted.meta.commit.clone());
-    entry.path = Some(wanted.file.path.clone());
-    entry.sha256 = Some(judged.sha256.to_hex());
-    entry.action = Some(ruling.decision.action.name().into());
-    entry.clause = Some(ruling.decision.clause.clone());
-    entry.rules = rules;
-    entry.policy = Some(ruling.decision.policy.clone());
-    entry.agent = agent.map(|a| a.chars().take(200).collect());
-    entry.detail = (!detail.is_empty()).then(|| detail.join("; "));
-    entry
 }
 
 /// What a client is told when there is no judgement.

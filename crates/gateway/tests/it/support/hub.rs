@@ -178,7 +178,8 @@ async fn serve_hub(State(s): State<Arc<Shared>>, request: Request) -> Response {
     match rest.as_slice() {
         ["api", rest @ ..] => api(&id, &repo, rest, parts.uri.query().unwrap_or("")),
         [kind @ ("resolve" | "final"), _rev, file @ ..] => {
-            let name = percent_encoding::percent_decode_str(&file.join("/")).decode_utf8().unwrap().to_string();
+            let name =
+                percent_encoding::percent_decode_str(&file.join("/")).decode_utf8().unwrap().to_string();
             let Some(file) = repo.files.get(&name) else {
                 return error(404, "EntryNotFound", "Entry not found");
             };
@@ -190,7 +191,8 @@ async fn serve_hub(State(s): State<Arc<Shared>>, request: Request) -> Response {
 
 fn api(id: &str, repo: &Repo, rest: &[&str], query: &str) -> Response {
     let entry = |(path, f): (&String, &File)| {
-        let mut e = serde_json::json!({"type":"file","path":path,"size":f.bytes.len(),"oid":git_oid(&f.bytes)});
+        let mut e =
+            serde_json::json!({"type":"file","path":path,"size":f.bytes.len(),"oid":git_oid(&f.bytes)});
         if f.lfs {
             e["lfs"] = serde_json::json!({"oid":sha256(&f.bytes),"size":f.bytes.len(),"pointerSize":130});
             e["xetHash"] = "00".repeat(32).into();
@@ -212,7 +214,8 @@ fn api(id: &str, repo: &Repo, rest: &[&str], query: &str) -> Response {
         ["tree", _rev, ..] => {
             let all: Vec<_> = repo.files.iter().map(entry).collect();
             // One entry a page, and the next page named by the canonical host, as the real hub does.
-            let at: usize = query.split('&').find_map(|p| p.strip_prefix("cursor=")).map_or(0, |c| c.parse().unwrap());
+            let at: usize =
+                query.split('&').find_map(|p| p.strip_prefix("cursor=")).map_or(0, |c| c.parse().unwrap());
             if at + 1 < all.len() {
                 let next = format!(
                     "<https://huggingface.co/api/models/{id}/tree/main?recursive=true&cursor={}>; rel=\"next\"",
@@ -222,9 +225,11 @@ fn api(id: &str, repo: &Repo, rest: &[&str], query: &str) -> Response {
             }
             say(200, &headers, serde_json::json!([all[at]]).to_string())
         }
-        ["paths-info", _rev] => {
-            say(200, &headers, serde_json::Value::from(repo.files.iter().map(entry).collect::<Vec<_>>()).to_string())
-        }
+        ["paths-info", _rev] => say(
+            200,
+            &headers,
+            serde_json::Value::from(repo.files.iter().map(entry).collect::<Vec<_>>()).to_string(),
+        ),
         ["xet-read-token", ..] => say(200, &headers, "{\"accessToken\":\"x\"}"),
         _ => error(404, "", "not here"),
     }
@@ -255,7 +260,14 @@ fn resolve(
     }
     let etag = format!("\"{}\"", git_oid(&file.bytes));
     if !last {
-        h.push(("location", format!("/api/resolve-cache/models/{id}/{}/{name}?etag={}", repo.commit, etag.replace('"', "%22"))));
+        h.push((
+            "location",
+            format!(
+                "/api/resolve-cache/models/{id}/{}/{name}?etag={}",
+                repo.commit,
+                etag.replace('"', "%22")
+            ),
+        ));
         return say(307, &h, "");
     }
     h.push(("etag", etag));
@@ -274,7 +286,9 @@ async fn serve_cdn(State(s): State<Arc<Shared>>, request: Request) -> Response {
     let path = parts.uri.path().trim_start_matches("/lfs/").to_string();
     let found = {
         let repos = s.repos.lock().unwrap();
-        repos.iter().find_map(|(id, r)| Some(r.files.get(path.strip_prefix(&format!("{id}/"))?)?.bytes.clone()))
+        repos
+            .iter()
+            .find_map(|(id, r)| Some(r.files.get(path.strip_prefix(&format!("{id}/"))?)?.bytes.clone()))
     };
     let Some(bytes) = found else { return say(403, &[], "<Error/>") };
     let bytes = mood.instead.unwrap_or(bytes);
@@ -305,7 +319,8 @@ async fn serve_cdn(State(s): State<Arc<Shared>>, request: Request) -> Response {
 }
 
 fn ranged(headers: &HeaderMap, bytes: Bytes) -> (Bytes, StatusCode, Option<String>) {
-    let spec = headers.get(header::RANGE).and_then(|r| r.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
+    let spec =
+        headers.get(header::RANGE).and_then(|r| r.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
     let Some((from, to)) = spec else { return (bytes, StatusCode::OK, None) };
     let from: usize = from.parse().unwrap();
     let to = to.parse().map_or(bytes.len(), |t: usize| (t + 1).min(bytes.len()));

@@ -1,0 +1,131 @@
+//! The API for programs, metrics, and the gate in front of a folder.
+
+use crate::support;
+
+use crate::support::hub::{Hub, sha256};
+use crate::support::{HOSTILE, ask, before, get, head, safetensors};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_but_the_document_needs_the_admin_token() {
+    let hub = Hub::start().await;
+    let gate = before(&hub).await;
+    assert_eq!(get("/api/v1/openapi.json").at(&gate).await.json()["info"]["title"], "weighbridge");
+    let zero = "0".repeat(64);
+    for path in [
+        "/api/v1/decisions",
+        "/metrics",
+        "/api/v1/reports/aaaaaaaaaaaaaaaaaaaaaaaaaa",
+        &format!("/api/v1/verdicts/{zero}"),
+    ] {
+        for wrong in [get(path), get(path).token("wrong"), get(path).token(&zero)] {
+            assert_eq!(wrong.at(&gate).await.status, 401, "{path}");
+        }
+        assert_ne!(get(path).token(&gate.admin).at(&gate).await.status, 401, "{path}");
+    }
+    assert_eq!(ask("POST", "/api/v1/scans").body("x").at(&gate).await.status, 401);
+    assert_eq!(get("/healthz").at(&gate).await.json()["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_and_files_of_the_upstream_are_judged() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let gate = before(&hub).await;
+    let scan = || ask("POST", "/api/v1/scans?name=evil.pkl").token(&gate.admin);
+
+    let r = scan().body(HOSTILE).at(&gate).await;
+    assert_eq!(r.status, 200, "{}", r.text());
+    let j = r.json();
+    assert_eq!((&j["report"]["verdict"], &j["decision"]["action"]), (&"malicious".into(), &"block".into()));
+    assert_eq!(j["report"]["sha256"], sha256(HOSTILE).as_str());
+
+    for url in
+        [format!("{}/acme/tiny/resolve/main/evil.pkl", hub.url()), "hf://acme/tiny@main/evil.pkl".into()]
+    {
+        let body = serde_json::json!({ "url": url }).to_string();
+        let r = scan().header("content-type", "application/json").body(body).at(&gate).await;
+        assert_eq!(r.status, 200, "{url}: {}", r.text());
+        assert_eq!(r.json()["decision"]["action"], "block");
+    }
+    for url in [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "http://127.0.0.1:1/a/b/resolve/main/x",
+        "hf://acme/tiny",
+        "evil.pkl",
+    ] {
+        let body = serde_json::json!({ "url": url }).to_string();
+        let r = scan().header("content-type", "application/json").body(body).at(&gate).await;
+        assert_eq!(r.status, 400, "{url}: {}", r.text());
+    }
+
+    let r = get(&format!("/api/v1/verdicts/{}", sha256(HOSTILE))).token(&gate.admin).at(&gate).await;
+    assert_eq!((r.status, &r.json()["verdict"]), (200, &"malicious".into()));
+    let unknown = sha256(b"never seen");
+    assert_eq!(get(&format!("/api/v1/verdicts/{unknown}")).token(&gate.admin).at(&gate).await.status, 404);
+    assert_eq!(get("/api/v1/verdicts/..%2fx").token(&gate.admin).at(&gate).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_decisions_and_metrics() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let gate = before(&hub).await;
+    let r = get("/acme/tiny/resolve/main/evil.pkl?secret=query").token("hf_secret").at(&gate).await;
+    let said = r.header("x-error-message").unwrap().to_string();
+    let id = said.rsplit_once("/r/").unwrap().1.split(',').next().unwrap();
+    let report = get(&format!("/api/v1/reports/{id}")).token(&gate.admin).at(&gate).await.json();
+    assert_eq!((&report["repo"], &report["decision"]["action"]), (&"acme/tiny".into(), &"block".into()));
+    assert_eq!(report["report"]["verdict"], "malicious");
+
+    let rows = support::audit(&gate).await;
+    let refused = &rows.iter().find(|r| r["entry"]["event"] == "refuse").unwrap()["entry"];
+    assert_eq!((&refused["path"], &refused["sha256"]), (&"evil.pkl".into(), &sha256(HOSTILE).into()));
+    let all = serde_json::to_string(&rows).unwrap();
+    assert!(!all.contains("hf_secret") && !all.contains("secret=query") && !all.contains(id));
+
+    let metrics = get("/metrics").token(&gate.admin).at(&gate).await.text();
+    assert!(
+        metrics.contains("weighbridge_decisions_total{action=\"block\",verdict=\"malicious\"} 1"),
+        "{metrics}"
+    );
+    assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_served_as_a_hub() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = root.path().join("models/acme/tiny");
+    std::fs::create_dir_all(repo.join("sub")).unwrap();
+    let weights = safetensors(700_000);
+    std::fs::write(repo.join("model.safetensors"), &weights).unwrap();
+    std::fs::write(repo.join("sub/evil.pkl"), HOSTILE).unwrap();
+    std::fs::write(root.path().join("outside.pkl"), "secret").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let gate =
+        support::start(support::config(&format!("dir:{}", root.path().display()), data.path()), data).await;
+
+    assert_eq!(head("/acme/tiny/resolve/main/model.safetensors").at(&gate).await.status, 200);
+    let r = get("/acme/tiny/resolve/main/model.safetensors").at(&gate).await;
+    assert!(r.status == 200 && r.body == weights, "{}", r.text());
+    let r = get("/acme/tiny/resolve/main/sub/evil.pkl").at(&gate).await;
+    assert_eq!(r.status, 403);
+    assert!(r.header("x-error-message").unwrap().contains("sub/evil.pkl"));
+    let info = get("/api/models/acme/tiny").at(&gate).await.json();
+    assert_eq!(info["siblings"].as_array().unwrap().len(), 2);
+    let r = get("/acme/tiny/resolve/main/..%2f..%2f..%2foutside.pkl").at(&gate).await;
+    assert_eq!(r.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_follow_the_public_address() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let gate = support::before_with(&hub, |c| c.public_url = Some("https://models.example/hf/".into())).await;
+    for path in ["/acme/tiny/resolve/main/evil.pkl", "/hf/acme/tiny/resolve/main/evil.pkl"] {
+        let r = get(path).at(&gate).await;
+        assert_eq!(r.status, 403);
+        assert!(r.header("x-error-message").unwrap().contains("https://models.example/hf/r/"));
+    }
+    assert_eq!(get("/hf/healthz").at(&gate).await.status, 200);
+}
