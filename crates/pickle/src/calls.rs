@@ -113,8 +113,18 @@ impl State {
 
     pub(crate) fn persistent(&mut self, id: Val, at: u64, obs: &mut dyn Observer) {
         obs.persistent(&PendingValue { state: self, val: id, at });
-        let v = self.heap.persistent(id);
+        let v = match self.class_of_persistent(id) {
+            Some(class) => class,
+            None => self.heap.persistent(id),
+        };
         self.stack.push(v);
+    }
+
+    /// torch's legacy loader hands out the class itself for `("module", class, source file, source)`.
+    fn class_of_persistent(&self, id: Val) -> Option<Val> {
+        let [kind, class, _, _] = self.items(id)?[..] else { return None };
+        let module = self.text(kind, 16).as_deref() == Some(b"module");
+        (module && class.tag() == Tag::Global).then_some(class)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -75,7 +75,9 @@ impl State {
         self.expose(args, &path, at, obs);
         match (module.as_str(), name.as_str()) {
             ("importlib" | "importlib._bootstrap", "import_module" | "_gcd_import" | "_import_module")
-            | ("test.support.import_helper" | "test.support", "import_module") => {
+            | ("test.support.import_helper" | "test.support", "import_module")
+            | ("dill._dill", "_import_module")
+            | ("cloudpickle.cloudpickle", "subimport") => {
                 let name = self.name(*self.items(args)?.first()?)?;
                 Some(self.module(&name, at, obs))
             }
@@ -94,7 +96,8 @@ impl State {
                 Some(self.global(Callee { via: format!("{path}(...)"), ..Callee::import(&m, &n) }, at, obs))
             }
             ("builtins" | "__builtin__", "getattr" | "object.__getattribute__" | "type.__getattribute__")
-            | ("test.support", "get_attribute") => {
+            | ("test.support", "get_attribute")
+            | ("dill._dill", "_get_attr") => {
                 let items = self.items(args)?;
                 let name = self.name(*items.get(1)?)?;
                 self.attr(*items.first()?, &name, &format!("{path}(...)"), at, obs)
