@@ -273,9 +273,22 @@ fn json_key(
 fn commands_in_config(text: &str) -> Option<Directive> {
     const MAX: usize = 2000;
     let text = text.trim();
-    let expression = ["__import__(", "eval(", "exec(", "os.system(", "subprocess.", "lambda "];
-    let starts = expression.iter().any(|n| text.starts_with(n));
+    let expression = ["__import__(", "eval(", "exec(", "os.system(", "subprocess."];
+    let starts = expression.iter().any(|n| text.starts_with(n)) || lambda(text);
     (text.len() < MAX && (starts || text.contains("__import__("))).then(|| ("python-code", bounded(text)))
+}
+
+/// A Python lambda expression, not prose that begins with the word.
+fn lambda(text: &str) -> bool {
+    let Some((parameters, body)) = text.strip_prefix("lambda").and_then(|t| t.split_once(':')) else {
+        return false;
+    };
+    let name = |p: &str| {
+        let p = p.trim().trim_start_matches('*');
+        p.is_empty()
+            || p.split('=').next().is_some_and(|n| n.trim().chars().all(|c| c.is_alphanumeric() || c == '_'))
+    };
+    parameters.starts_with([' ', '*']) && parameters.split(',').all(name) && !body.trim().is_empty()
 }
 
 /// Lines of YAML-like text that make loaders import or call something.

@@ -26,6 +26,9 @@ fn le16(b: &[u8], at: usize) -> Option<u16> {
 pub(crate) fn executable(blob: &Blob, head: &[u8]) -> Option<&'static str> {
     match head {
         [0x7f, b'E', b'L', b'F', 1 | 2, 1 | 2, 1, ..] => return Some("elf"),
+        // Cosmopolitan binaries (llamafile): a shell script, a PE and an ELF at once.
+        [b'M', b'Z', b'q', b'F', b'p', b'D', ..] => return Some("pe"),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Some("wasm"),
         [b'M', b'Z', ..] => {
             let at = match le32(head, 0x3c) {
                 Some(at) => at,

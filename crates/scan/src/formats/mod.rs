@@ -12,10 +12,12 @@ mod media;
 mod numpy;
 mod pickle;
 mod pickle_facts;
+mod recognised;
 mod safetensors;
 mod sevenz;
 mod tar;
 mod torch_legacy;
+mod wire;
 mod zip;
 mod zip_kind;
 mod zip_member;
@@ -102,5 +104,6 @@ pub static REGISTRY: &[&dyn Format] = &[
     &media::PdfActions,
     &media::PARQUET,
     &media::ARROW,
+    &recognised::Recognised,
     &document::Text,
 ];

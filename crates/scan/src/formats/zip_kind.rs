@@ -82,6 +82,12 @@ impl Kind {
                 return true;
             }
         }
+        if self.export {
+            let rest = name.iter().position(|b| *b == b'/').map_or(name, |at| &name[at + 1..]);
+            if rest.strip_prefix(b"data/weights/weight_").is_some_and(plain) {
+                return true;
+            }
+        }
         if self.package {
             let rest = name.iter().position(|b| *b == b'/').map_or(name, |at| &name[at + 1..]);
             return rest.strip_prefix(b".data/").and_then(|r| r.strip_suffix(b".storage")).is_some_and(plain);

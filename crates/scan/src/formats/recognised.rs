@@ -1,0 +1,247 @@
+//! Known formats that this build recognises and does not judge. Recognised by content; never silently clean.
+
+use super::wire::{self, Field, Msgpack};
+use super::{Claim, Format, Probe};
+use crate::cx::{Cx, Stop};
+use wb_blob::Blob;
+use wb_verdict::FactKind;
+
+/// Formats told by a fixed string at a fixed place: id, offset, bytes.
+const MAGIC: &[(&str, usize, &[u8])] = &[
+    ("hdf5", 0, b"\x89HDF\r\n\x1a\n"),
+    ("hdf5", 512, b"\x89HDF\r\n\x1a\n"),
+    ("hdf5", 1024, b"\x89HDF\r\n\x1a\n"),
+    ("hdf5", 2048, b"\x89HDF\r\n\x1a\n"),
+    ("tflite", 4, b"TFL3"),
+    ("executorch", 4, b"ET12"),
+    ("executorch", 8, b"eh00"),
+    ("catboost", 0, b"CBM1"),
+    ("xgboost", 0, b"binf"),
+    ("xgboost-ubjson", 0, b"{L\0\0\0\0\0\0\0\x07learner"),
+    ("r-rda", 0, b"RDX2\n"),
+    ("r-rda", 0, b"RDX3\n"),
+    ("r-rds", 0, b"X\n\0\0\0\x02"),
+    ("r-rds", 0, b"X\n\0\0\0\x03"),
+    ("r-rds-ascii", 0, b"A\n2\n"),
+    ("r-rds-ascii", 0, b"A\n3\n"),
+    ("mxnet-params", 0, b"\x12\x01\0\0\0\0\0\0"),
+    ("ncnn", 0, b"7767517\n"),
+    ("rknn", 0, b"RKNN"),
+    ("tensorrt", 0, b"ftrt"),
+    ("tensorrt", 0, b"ptrt"),
+    ("sqlite", 0, b"SQLite format 3\0"),
+    ("orbax-ocdbt", 0, b"\x0c\xdb\x3a\x2a"),
+    ("ggml", 0, b"lmgg"),
+    ("ggml", 0, b"tjgg"),
+    ("ggml", 0, b"fmgg"),
+    ("fasttext", 0, b"\xba\x16\x4f\x2f"),
+    ("crfsuite", 0, b"lCRF"),
+    ("mlir", 0, b"ML\xefR"),
+    ("llvm-bitcode", 0, b"BC\xc0\xde"),
+    ("java-serialization", 0, b"\xac\xed\x00\x05"),
+    ("avro", 0, b"Obj\x01"),
+    ("orc", 0, b"ORC"),
+    ("rar", 0, b"Rar!\x1a\x07"),
+    ("cab", 0, b"MSCF\0\0\0\0"),
+    ("ar", 0, b"!<arch>\n"),
+    ("cpio", 0, b"07070"),
+    ("lzip", 0, b"LZIP\x01"),
+    ("snappy", 0, b"\xff\x06\x00\x00sNaPpY"),
+    ("compress", 0, b"\x1f\x9d\x90"),
+    ("feather", 0, b"FEA1"),
+    ("git-lfs-pointer", 0, b"version https://git-lfs"),
+    ("torch7", 0, b"4\n1\n3\nV 1\n"),
+    ("torch7", 0, b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1"),
+    ("lua-bytecode", 0, b"\x1bLJ"),
+    ("lua-bytecode", 0, b"\x1bLua"),
+    ("keras-v3-model", 0, b"\x93KERAS"),
+    ("matlab", 0, b"MATLAB 5.0 MAT-file"),
+    ("netcdf", 0, b"CDF\x01"),
+    ("netcdf", 0, b"CDF\x02"),
+    ("lightgbm", 0, b"tree\nversion="),
+    ("openvino", 0, b"<net "),
+    ("tensorflow-text", 0, b"saved_model_schema_version"),
+    ("tensorflow-text", 0, b"meta_graphs"),
+    ("tensorflow-text", 0, b"node {"),
+    ("onnx-text", 0, b"ir_version:"),
+];
+
+/// Every format of the table, and those told by more than a fixed string.
+pub struct Recognised;
+
+fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
+    let head = &probe.head[..];
+    if let Some((id, ..)) =
+        MAGIC.iter().find(|(_, at, magic)| head.get(*at..).is_some_and(|h| h.starts_with(magic)))
+    {
+        let text = matches!(
+            *id,
+            "lightgbm"
+                | "openvino"
+                | "tensorflow-text"
+                | "onnx-text"
+                | "ncnn"
+                | "git-lfs-pointer"
+                | "r-rds-ascii"
+        ) || head.starts_with(b"4\n1\n");
+        return Some((id, text));
+    }
+    // A leveldb table ends in this number: the index of a TensorFlow checkpoint.
+    if probe.tail.ends_with(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb") {
+        return Some(("tf-checkpoint-index", false));
+    }
+    if xgboost_legacy(&probe.blob) {
+        return Some(("xgboost", false));
+    }
+    if torch7_function(head) {
+        return Some(("torch7", false));
+    }
+    if let Some(id) = text_model(head) {
+        return Some((id, true));
+    }
+    let texty = head.iter().take(64).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+    if texty {
+        return None;
+    }
+    if let Some(fields) = wire::protobuf(&probe.blob)
+        && let Some(id) = message(&probe.blob, &fields)
+    {
+        return Some((id, false));
+    }
+    let msgpack = match wire::msgpack(&probe.blob) {
+        Msgpack::Whole => probe.blob.len() >= 4,
+        // Short files only: in longer ones such a beginning is chance.
+        Msgpack::Impossible => probe.blob.len() <= 4096,
+        Msgpack::No => false,
+    };
+    msgpack.then_some(("msgpack", false))
+}
+
+/// XGBoost before 1.0: 136 bytes of parameters, then the name of the objective.
+fn xgboost_legacy(blob: &Blob) -> bool {
+    let Ok(v) = blob.read_range(136..136 + 8 + 32) else { return false };
+    let Some(len) = v.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes) else { return false };
+    let name = usize::try_from(len).ok().filter(|n| (4..=32).contains(n)).and_then(|n| v.get(8..8 + n));
+    name.is_some_and(|n| {
+        n.contains(&b':') && n.iter().all(|b| b.is_ascii_lowercase() || matches!(b, b':' | b'-' | b'_'))
+    })
+}
+
+/// A serialised Lua function: type tag 6, 7 or 8, index, length, bytecode.
+fn torch7_function(head: &[u8]) -> bool {
+    matches!(head, [6..=8, 0, 0, 0, _, _, _, _, _, _, _, _, 0x1b, b'L', ..])
+}
+
+/// Models kept as JSON or XML.
+fn text_model(head: &[u8]) -> Option<&'static str> {
+    let has = |needle: &str| memchr::memmem::find(head, needle.as_bytes()).is_some();
+    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    match start.first() {
+        Some(b'<') if has("<PMML") => Some("pmml"),
+        Some(b'<') if has("<net ") && has("<layers") => Some("openvino"),
+        Some(b'{')
+            if has("\"learner\"")
+                && (has("\"gradient_booster\"") || has("\"attributes\"") || has("{\"learner\":")) =>
+        {
+            Some("xgboost-json")
+        }
+        Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
+        Some(b'{') if has("\"keras_version\"") && has("\"class_name\"") => Some("keras-json"),
+        Some(b'{') if has("\"features_info\"") && has("\"float_features\"") => Some("catboost-json"),
+        Some(b'{') if has("\"modelTopology\"") => Some("tfjs"),
+        _ => None,
+    }
+}
+
+/// Names a protobuf message by the fields it has.
+fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
+    let has = |number: u64, wire: u8| fields.iter().any(|f| f.number == number && f.wire == wire);
+    let only = |allowed: &[(u64, u8)]| fields.iter().all(|f| allowed.contains(&(f.number, f.wire)));
+    let inner = |number: u64| {
+        fields
+            .iter()
+            .find(|f| f.number == number && f.wire == 2 && f.len > 0)
+            .and_then(|f| wire::protobuf(&blob.sub(f.at..f.at + f.len)))
+    };
+    let inner_has = |outer: u64, number: u64, wire: u8| {
+        inner(outer).is_some_and(|i| i.iter().any(|f| f.number == number && f.wire == wire))
+    };
+    if has(7, 2) && (has(1, 0) || has(8, 2)) && fields.iter().all(|f| f.number <= 30) && inner(7).is_some() {
+        return Some("onnx");
+    }
+    if has(1, 0) && fields.iter().any(|f| f.wire == 2 && (200..=3000).contains(&f.number)) {
+        return Some("coreml");
+    }
+    if only(&[(1, 0), (2, 2)]) && has(1, 0) && has(2, 2) && inner(2).is_some() {
+        // A SavedModel holds graphs here, a CNTK model the entries of a dictionary.
+        let cntk = inner_has(2, 1, 2)
+            && inner(2).is_some_and(|i| i.len() == 2)
+            && memchr::memmem::find(&blob.head(64).unwrap_or_default(), b"\x0a\x04type").is_some();
+        return Some(if cntk { "cntk" } else { "tf-savedmodel" });
+    }
+    let all_messages = fields.iter().all(|f| f.wire == 2 && f.number <= 8);
+    if all_messages
+        && has(1, 2)
+        && has(2, 2)
+        && inner_has(2, 1, 2)
+        && !inner_has(1, 2, 5)
+        && inner(1).is_some()
+    {
+        return Some("tf-metagraph");
+    }
+    if has(1, 2)
+        && inner_has(1, 1, 2)
+        && inner_has(1, 2, 5)
+        && fields.iter().all(|f| f.number <= 5 && f.wire == 2)
+    {
+        return Some("sentencepiece");
+    }
+    if has(1, 2) && inner_has(1, 1, 0) && inner_has(1, 4, 2) && fields.iter().all(|f| f.number <= 10) {
+        return Some("paddle");
+    }
+    if has(1, 2)
+        && inner_has(1, 1, 2)
+        && inner_has(1, 2, 2)
+        && only(&[(1, 2), (2, 2), (3, 0), (4, 2), (5, 2)])
+    {
+        return Some("tf-graphdef");
+    }
+    if only(&[(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 2), (7, 0)])
+        && fields.len() >= 4
+        && has(1, 0)
+        && has(4, 0)
+    {
+        return Some("tf-fingerprint");
+    }
+    None
+}
+
+impl Format for Recognised {
+    fn id(&self) -> &'static str {
+        "recognised"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        match identify(probe) {
+            // Text models are text besides.
+            Some((_, true)) => Claim::Weak,
+            Some((_, false)) => Claim::Strong,
+            None => Claim::No,
+        }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let probe = Probe::new(blob)?;
+        let Some((id, _)) = identify(&probe) else { return Ok(()) };
+        cx.format(id);
+        if id == "msgpack" && wire::msgpack(blob) == Msgpack::Impossible {
+            let detail = "a map or array announces more elements than there are bytes".to_string();
+            cx.fact(Some(0), FactKind::Resource { code: "msgpack-impossible-count".into(), detail });
+        }
+        if id == "torch7" && torch7_function(&probe.head) || id == "lua-bytecode" {
+            cx.fact(Some(0), FactKind::Executable { code: "lua-bytecode".into() });
+        }
+        cx.fact(None, FactKind::Unsupported { format: id.into(), detail: "recognised, not judged".into() });
+        Ok(())
+    }
+}
