@@ -96,10 +96,14 @@ impl Catalogue {
         wildcard.or_else(|| self.dangerous.get(dotted).and_then(|n| n.get("*")).copied())
     }
 
+    /// True for modules of the standard library and of catalogued distributions.
+    pub(super) fn is_known(&self, module: &str) -> bool {
+        self.known.contains(module.split('.').next().unwrap_or(module))
+    }
+
     /// The class of a name without harmless entry and without known effect.
     pub(super) fn uncatalogued(&self, module: &str) -> CallClass {
-        let top = module.split('.').next().unwrap_or(module);
-        if self.known.contains(top) { CallClass::KnownUncatalogued } else { CallClass::Unknown }
+        if self.is_known(module) { CallClass::KnownUncatalogued } else { CallClass::Unknown }
     }
 
     /// True if a string among a function's names, constants or source shows more than model work.

@@ -36,7 +36,14 @@ pub fn classify(call: &Call<'_>) -> CallClass {
         return carried(cat, part, call);
     }
     if let Some(effect) = cat.dangerous(call.module, call.name) {
-        return CallClass::Dangerous { effect };
+        // A module cannot be called; what is reached through it or written into it is a use of its own.
+        return match call.how == How::Data && call.name.is_empty() {
+            true => CallClass::KnownUncatalogued,
+            false => CallClass::Dangerous { effect },
+        };
+    }
+    if call.how == How::Data && call.name.is_empty() && cat.is_known(call.module) {
+        return CallClass::Harmless;
     }
     if call.tampered || call.on_import {
         return CallClass::Unresolved;
@@ -98,9 +105,17 @@ fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
     if part == Part::Attribute
         && let [owner, attribute] = call.args
         && let (Some(module), Some(name)) = (imported_module(owner), attribute.as_str())
-        && let Some(effect) = cat.dangerous(&module, name)
     {
-        return CallClass::Dangerous { effect };
+        match of_name(cat, &module, name, How::Data) {
+            class @ (CallClass::Harmless | CallClass::Dangerous { .. }) => return class,
+            _ => {}
+        }
+    }
+    if part == Part::Import
+        && let [module] = call.args
+        && module.as_str().is_some_and(|m| cat.is_known(m) && cat.dangerous(m, "").is_none())
+    {
+        return CallClass::Harmless;
     }
     words_decide(cat, part, call.args)
 }

@@ -47,7 +47,7 @@ impl Observer for Trial {
     }
 
     fn call(&mut self, call: &PendingCall<'_>) {
-        self.called |= call.callee().is_plausible();
+        self.called |= call.how != How::Ext && call.callee().is_plausible();
     }
 
     fn resource(&mut self, _offset: u64, _code: &'static str, _detail: &str) {
@@ -106,6 +106,11 @@ impl Format for Pickle {
 
     fn claim(&self, probe: &Probe) -> Claim {
         if torch_legacy::is_legacy(&probe.blob, &probe.head) {
+            return Claim::No;
+        }
+        // "P" asks for a persistent object: loaders without such objects stop there, and torch, which has them,
+        // opens everything with this magic as a zip archive.
+        if probe.head.starts_with(b"PK\x03\x04") {
             return Claim::No;
         }
         let mut at = 0;

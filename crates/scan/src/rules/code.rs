@@ -10,7 +10,7 @@ pub(super) static CARRIED: Rule = Rule {
     severity: Severity::Medium,
     confidence: Confidence::High,
     verdict: Verdict::Suspicious,
-    what: "functions, classes or modules rebuilt from the stream by cloudpickle, dill or torch.fx",
+    what: "functions, classes or modules rebuilt from the file: by cloudpickle, dill or torch.fx, or as Keras Lambda layers",
     why: "this code runs when the model is loaded or first called, and code cannot be proved harmless from its names, \
         constants or text",
     fix: "ask for the weights as safetensors and the code as reviewed source. if you trust the author, admit exactly \

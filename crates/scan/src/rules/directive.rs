@@ -49,21 +49,37 @@ pub(super) static SHELL: Rule = Rule {
 /// Remote code flags.
 pub(super) static REMOTE_CODE: Rule = Rule {
     id: "WB-DIR-004",
-    title: "the configuration names Python code of the repository",
+    title: "the model names Python code that comes with it",
     severity: Severity::Medium,
-    what: "auto_map, custom module or remote code entries in a configuration",
+    what: "auto_map or remote code entries in a configuration, handlers and modules in a model archive",
     why: "with trust_remote_code, and in some libraries without it, loading imports that code",
     fix: "review the named code at this commit, or use a model that the library supports without it",
     references: &["https://huggingface.co/docs/transformers/custom_models"],
     ..BASE
 };
 
+/// XML that reads files or expands without end.
+pub(super) static ENTITY: Rule = Rule {
+    id: "WB-DIR-005",
+    title: "an xml document reads files or fetches through entities",
+    severity: Severity::Critical,
+    verdict: Verdict::Malicious,
+    what: "external or endlessly growing entity declarations in XML",
+    why: "a parser that resolves them reads local files, calls addresses inside your network, or runs out of memory",
+    fix: "do not open the file with a parser that resolves entities; no model format needs them",
+    cwe: Some(611),
+    references: &["https://owasp.org/www-community/vulnerabilities/XML_External_Entity_(XXE)_Processing"],
+    ..BASE
+};
+
 /// The rule for a directive code.
 pub(super) fn rule(code: &str) -> &'static Rule {
     match code {
-        "hydra-target" | "target" | "python-tag" => &TARGET,
-        "shell-command" | "script" | "python-source" => &SHELL,
-        "auto-map" | "remote-code" | "custom-module" | "trust-remote-code" => &REMOTE_CODE,
+        "hydra-target-dangerous" => &TARGET,
+        "shell-command" | "python-code" | "script-tag" | "svg-script" | "notebook-command" => &SHELL,
+        "auto-map" | "remote-code" | "torch-package-source" | "torchserve-handler" => &REMOTE_CODE,
+        "keras-lambda" | "keras-callable" => &super::code::CARRIED,
+        "xml-external-entity" | "xml-entity" => &ENTITY,
         _ => &GENERIC,
     }
 }

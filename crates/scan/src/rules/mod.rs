@@ -30,6 +30,7 @@ pub static RULES: &[&Rule] = &[
     &directive::TARGET,
     &directive::SHELL,
     &directive::REMOTE_CODE,
+    &directive::ENTITY,
     &executable::NATIVE,
     &executable::SCRIPT,
     &executable::BYTECODE,
