@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod demo;
 mod explain;
 mod policy;
 mod rules;
@@ -33,6 +34,7 @@ enum Command {
     Policy(policy::Args),
     Serve(Box<serve::Args>),
     Audit(audit::Args),
+    Demo(demo::Args),
     /// Scan worker; started by weighbridge itself.
     #[command(hide = true)]
     Worker,
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(*args, &matches),
         Command::Audit(args) => audit::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Worker => Ok(wb_sandbox::worker_main()),
     };
     result.unwrap_or_else(|e| {

@@ -25,7 +25,10 @@ pub fn scan(blob: &Blob, options: &Options) -> Facts {
     let mut sink = Sink::default();
     let budget = Budget::new(options.limits.clone());
     let mut cx = Cx { sink: &mut sink, budget, path: String::new(), depth: 0 };
-    scan_blob(blob, &mut cx);
+    match in_memory(blob) {
+        Ok(blob) => scan_blob(&blob, &mut cx),
+        Err(e) => cx.stop(e.into()),
+    }
     Facts {
         engine: ENGINE.into(),
         catalogue: crate::catalogue::VERSION.into(),
@@ -37,6 +40,15 @@ pub fn scan(blob: &Blob, options: &Options) -> Facts {
         gaps: sink.gaps,
         bytes_read: blob.bytes_read(),
     }
+}
+
+/// Small files are read once and judged in memory: every format looks at them, and one read costs less than many.
+fn in_memory(blob: &Blob) -> std::io::Result<Blob> {
+    const SMALL: u64 = 256 << 10;
+    if blob.len() > SMALL || blob.as_slice().is_some() {
+        return Ok(blob.clone());
+    }
+    Ok(Blob::from_vec(blob.read_range(0..blob.len())?))
 }
 
 /// Scans one blob under every reading that claims it.
