@@ -61,9 +61,12 @@ pub struct Recipe {
     twin: Option<Twin>,
 }
 
-#[derive(Debug, Clone, Deserialize, Default)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Twin {
+    /// What a judge makes of the twin: harmless, or of a format that cannot be judged.
+    #[serde(default = "harmless")]
+    expected: Expected,
     /// Drops every field with which an archive or header lies; see [`LIES`].
     #[serde(default)]
     honest: bool,
@@ -76,6 +79,10 @@ struct Twin {
     /// Files replaced as a whole.
     #[serde(default)]
     files: toml::Table,
+}
+
+fn harmless() -> Expected {
+    Expected::Harmless
 }
 
 /// The files of a case in the order of their paths: (path, bytes).
@@ -92,12 +99,20 @@ impl Recipe {
         if recipe.twin.is_some() != recipe.expected.is_hostile() {
             return Err(Error::new("every hostile recipe has a [twin], and no other has"));
         }
+        if recipe.twin_expected().is_hostile() {
+            return Err(Error::new("a twin is harmless or unsupported"));
+        }
         Ok(recipe)
     }
 
     /// The hostile files (for a harmless recipe the harmless ones).
     pub fn build(&self) -> Result<Files, Error> {
         build_all(&self.parts, &self.files).map_err(|e| e.at(&self.id))
+    }
+
+    /// What a judge makes of the twin: harmless or unsupported.
+    pub fn twin_expected(&self) -> Expected {
+        self.twin.as_ref().map_or(Expected::Harmless, |t| t.expected)
     }
 
     /// The benign twin's files, if the recipe is hostile.

@@ -52,17 +52,20 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for r in recipes() {
         let files = r.build().expect("builds");
-        let label = match r.expected {
-            Expected::Malicious | Expected::Suspicious => Label::Hostile,
-            Expected::Harmless => Label::Benign,
-            Expected::Unsupported => Label::Unsupported,
-        };
-        cases.push(case(&r, label, files));
+        cases.push(case(&r, label(r.expected), files));
         if let Some(twin) = r.twin().expect("the twin builds") {
-            cases.push(case(&r, Label::Benign, twin));
+            cases.push(case(&r, label(r.twin_expected()), twin));
         }
     }
     cases
+}
+
+fn label(expected: Expected) -> Label {
+    match expected {
+        Expected::Malicious | Expected::Suspicious => Label::Hostile,
+        Expected::Harmless => Label::Benign,
+        Expected::Unsupported => Label::Unsupported,
+    }
 }
 
 fn fail(title: &str, lines: &[String]) {
@@ -123,18 +126,25 @@ fn every_format_has_a_hostile_and_a_benign_recipe() {
     let mut lines = Vec::new();
     for format in wb_scan::formats::REGISTRY {
         let id = format.id();
-        if !hostile.contains(id) && !INERT_FORMATS.contains(&id) {
-            lines.push(format!("{id}: no hostile recipe"));
-        }
-        if !benign.contains(id) {
-            lines.push(format!("{id}: no benign recipe"));
+        let excused = ONE_SIDED_FORMATS.iter().find(|(f, _, _)| *f == id).map(|(_, side, _)| *side);
+        for (side, ids) in [("hostile", &hostile), ("benign", &benign)] {
+            match (ids.contains(id), excused == Some(side)) {
+                (false, false) => lines.push(format!("{id}: no {side} recipe")),
+                (true, true) => lines.push(format!("{id}: has a {side} recipe, but is listed as without")),
+                _ => {}
+            }
         }
     }
     fail("formats without recipes", &lines);
 }
 
-/// Formats in which nothing can be hostile to this engine: they are never interpreted.
-const INERT_FORMATS: &[&str] = &[];
+/// Formats that have no recipe of one side, and why.
+const ONE_SIDED_FORMATS: &[(&str, &str, &str)] = &[
+    ("executable", "benign", "a program has no harmless form: being one is the finding"),
+    ("pdf-actions", "benign", "only documents with actions are of this format; their twins are plain pdf"),
+    ("parquet", "hostile", "known by magics at both ends: whatever follows makes it another format"),
+    ("arrow", "hostile", "known by magics at both ends: whatever follows makes it another format"),
+];
 
 #[test]
 fn every_rule_fires_in_a_recipe() {
@@ -153,7 +163,10 @@ fn every_rule_fires_in_a_recipe() {
 }
 
 /// Rules that no file can reach in this version, and why.
-const UNREACHED_RULES: &[(&str, &str)] = &[];
+const UNREACHED_RULES: &[(&str, &str)] = &[(
+    "WB-PKL-026",
+    "the machine follows a persistent id only as a value; no fact tells unusual ones apart yet",
+)];
 
 #[test]
 fn a_name_does_not_change_the_verdict_on_a_binary_file() {
