@@ -146,6 +146,8 @@ impl State {
             let prefix = format!("{}.", c.rendering);
             self.planted.keys().any(|k| k.starts_with(&prefix))
         };
+        // What a second BUILD does depends on what the first one set.
+        let tampered = tampered || self.second_build;
         obs.call(&PendingCall { state: self, offset, how, callee, args, kwargs, on_import, tampered });
     }
 
@@ -188,6 +190,15 @@ impl State {
         const MAX_DEPTH: u32 = 8;
         let Target { callee, how, at } = target;
         let Some(id) = self.callee_id(callee) else { return Err("the object called is not callable") };
+        // What `partial(f, ...)` does when it is called is what `f` does: judged there if `f` is known.
+        if depth < MAX_DEPTH
+            && let Some((inner, packed)) = self.partial_target(callee, args)
+        {
+            let target = Target { callee: inner, how: How::Indirect, at };
+            if let Ok(v) = self.call_nested(target, packed, None, depth + 1, obs) {
+                return Ok(v);
+            }
+        }
         self.emit(obs, at, how, id, Args::Packed(args), kwargs, false);
         let symbolic =
             if depth < MAX_DEPTH { self.symbolic(target, id, args, kwargs, depth, obs) } else { None };
@@ -213,7 +224,9 @@ impl State {
                     let _ =
                         self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 0, obs);
                 }
+                self.second_build = builds > 0;
                 self.emit(obs, at, How::Build, callee, Args::Items(&[state]), None, false);
+                self.second_build = false;
                 let plants = self.planted_state(state);
                 if let Some(o) = self.heap.object_mut(inst) {
                     o.planted = planted.or(plants);

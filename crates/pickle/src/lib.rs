@@ -6,7 +6,9 @@
 
 mod calls;
 mod decode;
+mod disassemble;
 mod exec;
+mod explain;
 mod heap;
 mod literal;
 mod machine;
@@ -19,6 +21,8 @@ mod symbolic;
 mod val;
 mod value;
 
+pub use disassemble::{Disassembly, Instruction, disassemble};
+pub use explain::{Explainer, Line};
 pub use heap::Callee;
 pub use machine::{End, Machine, Run};
 pub use names::fix_imports;

@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub extensions: HashMap<u64, Val>,
     /// Attributes the stream sets on imports: dotted path -> value.
     pub planted: HashMap<String, Val>,
+    /// The BUILD under way is not the first of its object.
+    pub second_build: bool,
     /// No opcode but literals, marks, memo stores and tuples was executed from here on.
     pub clean_since: u64,
     pub frame_end: u64,
@@ -379,6 +381,7 @@ impl State {
             heap: Heap::default(),
             proto: 0,
             extensions: HashMap::new(),
+            second_build: false,
             planted: HashMap::new(),
             clean_since: start,
             frame_end: u64::MAX,

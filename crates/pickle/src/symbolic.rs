@@ -221,16 +221,25 @@ impl State {
                 let packed = self.heap.seq(Kind::Tuple, rest);
                 self.indirect(method, packed, at, depth, obs)
             }
-            ("functools" | "_functools", "partial") | ("types", "MethodType") => {
-                let made = self.items(made_args)?;
-                let (&callee, first) = made.split_first()?;
-                let mut all = first.to_vec();
-                all.extend(self.items(args)?);
-                let packed = self.heap.seq(Kind::Tuple, &all);
-                self.indirect(callee, packed, at, depth, obs)
-            }
             _ => None,
         }
+    }
+
+    /// Function and arguments of a call of a `functools.partial` or bound method that the stream made.
+    pub(crate) fn partial_target(&mut self, callee: Val, args: Val) -> Option<(Val, Val)> {
+        let o = self.heap.get_object(callee)?;
+        let made_by = self.heap.callee(o.callee);
+        if !matches!(
+            (made_by.module.as_str(), made_by.name.as_str()),
+            ("functools" | "_functools", "partial") | ("types", "MethodType")
+        ) {
+            return None;
+        }
+        let made = self.items(o.args)?;
+        let (&inner, first) = made.split_first()?;
+        let mut all = first.to_vec();
+        all.extend(self.items(args)?);
+        Some((inner, self.heap.seq(Kind::Tuple, &all)))
     }
 
     fn indirect(
