@@ -101,6 +101,16 @@ fn a_third_party_class_is_unknown_as_data_and_suspicious_as_a_call() {
 }
 
 #[test]
+fn a_second_state_is_no_plain_rebuilding() {
+    let class = global("mine.models", "Regressor");
+    let state = |key: &str| [b"}".as_slice(), &text(key), b"K\x01sb"].concat();
+    let once = report(&stream(&[&class, b")\x81", &state("n")]));
+    assert_eq!(once.reason, Some(UnknownReason::UnknownClass));
+    let twice = report(&stream(&[&class, b")\x81", &state("n"), &state("m")]));
+    assert_eq!((twice.verdict, worst(&twice).0), (Verdict::Suspicious, "WB-PKL-024"), "{twice:?}");
+}
+
+#[test]
 fn library_names_without_an_entry_are_suspicious() {
     let report = report(&stream(&[&global("gzip", "open"), &text("f"), b"\x85R"]));
     assert_eq!((report.verdict, worst(&report).0), (Verdict::Suspicious, "WB-PKL-021"), "{report:?}");

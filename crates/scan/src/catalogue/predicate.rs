@@ -46,8 +46,8 @@ pub(super) enum Args {
     TorchFileBytes,
     /// A class of the module the callable is in.
     ClassOfSameModule,
-    /// A class of pandas, then data.
-    PandasClass,
+    /// An index class of pandas, then data.
+    PandasIndex,
     /// A regular expression and its flags.
     Pattern,
 }
@@ -133,8 +133,10 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
         Args::ClassOfSameModule => {
             yes(matches!(args.first(), Some(Value::Global { module, .. }) if module == call.module))
         }
-        Args::PandasClass => match args.first() {
-            Some(Value::Global { module, .. }) => yes(module == "pandas" || module.starts_with("pandas.")),
+        Args::PandasIndex => match args.first() {
+            Some(Value::Global { module, name }) => {
+                yes((module == "pandas" || module.starts_with("pandas.")) && name.ends_with("Index"))
+            }
             _ => Unproved,
         },
     }
