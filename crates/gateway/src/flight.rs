@@ -96,6 +96,11 @@ where
         seat
     }
 
+    /// True if there is work under `key`.
+    pub fn has(&self, key: &K) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
     /// Pieces of work in progress.
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -58,6 +58,10 @@ pub enum Failure {
     Source(SourceError),
     /// The store: disk full, or content other than announced.
     Store(StoreError),
+    /// The file is larger than everything that may be kept (`--spool-max`).
+    TooLarge,
+    /// More work waits than the gate takes on.
+    Busy,
     /// The task was lost.
     Lost,
 }
@@ -94,6 +98,8 @@ pub struct Ruling {
     pub decision: Decision,
 }
 
+/// Files fetched, judged or waiting for it.
+const MAX_WAITING: usize = 10_000;
 /// Times a broken fetch is taken up again.
 const FETCH_TRIES: u32 = 5;
 /// Largest piece handed to the spool at once.
@@ -122,6 +128,9 @@ impl Gate {
         }
         if again && let Some(outcome) = self.recent.get(&content) {
             return Waited::Done(outcome);
+        }
+        if self.flight.len() >= MAX_WAITING && !self.flight.has(&content) {
+            return Waited::Done(Err(Arc::new(Failure::Busy)));
         }
         let (gate, key, token, wanted) = (self.clone(), content.clone(), who.token.clone(), wanted.clone());
         let mut seat = self.flight.join(content, move || async move { gate.work(key, wanted, token).await });
@@ -241,6 +250,9 @@ impl Gate {
         token: Option<&Token>,
     ) -> Result<BlobGuard, Failure> {
         let meta = &wanted.meta;
+        if self.config.spool_max > 0 && meta.size > self.config.spool_max {
+            return Err(Failure::TooLarge);
+        }
         let expected = Expected { size: Some(meta.size), sha256: meta.sha256, git_oid: meta.git_oid.clone() };
         let mut spool = self.blobs.spool_writer(expected, meta.size)?;
         let mut tries = 0;

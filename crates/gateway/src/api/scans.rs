@@ -23,6 +23,8 @@ use wb_store::{AuditEntry, AuditEvent, Expected, Store, StoreError};
 
 /// How long a request is held for a judgement.
 const HOLD: Duration = Duration::from_secs(60);
+/// Longest silence within an upload.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Longest JSON body.
 const MAX_JSON: usize = 64 << 10;
 /// Names the requester's token for the upstream; `Authorization` holds the admin token.
@@ -62,7 +64,9 @@ pub async fn scan(
         let name = upload.name.unwrap_or_default();
         return uploaded(gate, peer, name, &parts.headers, body).await;
     }
-    let Ok(bytes) = axum::body::to_bytes(body, MAX_JSON).await else { return bad("the body is too long") };
+    let Ok(Ok(bytes)) = tokio::time::timeout(SILENCE, axum::body::to_bytes(body, MAX_JSON)).await else {
+        return bad("the body is too long, or did not arrive");
+    };
     let named: Named = match serde_json::from_slice(&bytes) {
         Ok(named) => named,
         Err(e) => return bad(&format!("the body is no scan request: {e}")),
@@ -145,8 +149,12 @@ async fn uploaded(
         let mut spool =
             gate.blobs.spool_writer(Expected { size: announced, ..Expected::default() }, limit)?;
         let mut stream = body.into_data_stream();
-        while let Some(piece) = stream.next().await {
-            let Ok(piece) = piece else { return Ok(None) };
+        loop {
+            let piece = match tokio::time::timeout(SILENCE, stream.next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(piece))) => piece,
+                Ok(Some(Err(_))) | Err(_) => return Ok(None),
+            };
             for part in piece.chunks(1 << 20) {
                 spool.write(part)?;
             }
@@ -222,10 +230,14 @@ fn not_judged(failure: &Failure) -> Response {
             StatusCode::BAD_GATEWAY,
             &format!("weighbridge: the upstream sent other content: {e}"),
         ),
+        Failure::TooLarge => refusal::answer(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "weighbridge: larger than --spool-max allows to keep",
+        ),
         Failure::Store(e) => store_failed(e),
-        Failure::Lost => refusal::retry(
+        Failure::Busy | Failure::Lost => refusal::retry(
             StatusCode::SERVICE_UNAVAILABLE,
-            "weighbridge: the judgement was interrupted, repeat",
+            "weighbridge: the judgement was interrupted or must wait, repeat the request",
             5,
         ),
     }

@@ -14,7 +14,8 @@ use wb_store::{ReportId, Store};
 /// Answers `/r/{id}`.
 pub async fn page(State(gate): State<Arc<Gate>>, Path(id): Path<String>) -> Response {
     let missing = || refusal::plain(StatusCode::NOT_FOUND, "weighbridge: no such report");
-    let Ok(id) = id.parse::<ReportId>() else { return missing() };
+    // Clients end the sentence that holds the link with a dot, and people copy it along.
+    let Ok(id) = id.trim_end_matches('.').parse::<ReportId>() else { return missing() };
     let row = match gate.store.report(id).await {
         Ok(Some(row)) => row,
         Ok(None) => return missing(),

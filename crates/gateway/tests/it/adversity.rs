@@ -156,7 +156,7 @@ async fn a_full_spool_is_a_507_and_never_a_delivery() {
     let gate = before_with(&hub, |c| c.spool_max = 100_000).await;
     let r = get(FILE).at(&gate).await;
     assert_eq!(r.status, 507, "{}", r.text());
-    assert!(r.header("x-error-message").unwrap().contains("disk is full"));
+    assert!(r.header("x-error-message").unwrap().contains("--spool-max"));
     assert_eq!(get("/acme/tiny/resolve/main/small.safetensors").at(&gate).await.status, 200);
     assert_eq!(events(&gate, "pull").await, 1);
 }

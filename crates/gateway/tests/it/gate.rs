@@ -3,7 +3,7 @@
 use crate::support;
 
 use crate::support::hub::{Hub, git_oid, sha256};
-use crate::support::{HOSTILE, PYTHON, RUST, before, events, get, head, safetensors};
+use crate::support::{HOSTILE, OLD_PYTHON, PYTHON, RUST, before, events, get, head, safetensors};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_allowed_file_arrives_byte_equal_and_is_fetched_once() {
@@ -52,7 +52,8 @@ async fn a_poisoned_file_is_refused_with_file_cause_rule_and_report() {
         assert!(said.contains(part), "{said}");
     }
     assert!(!said.ends_with('.'));
-    assert_eq!(r.json()["error"], said);
+    // Not equal, so that huggingface_hub shows it behind its own advice.
+    assert_eq!(r.json()["error"], format!("{said} (not delivered)"));
     assert_eq!(r.header("x-error-code"), None);
     assert_eq!(r.header("cache-control"), Some("no-store"));
     assert!(!r.body.windows(HOSTILE.len()).any(|w| w == HOSTILE));
@@ -262,4 +263,21 @@ async fn xet_and_foreign_addresses_are_taken_out() {
         assert!(r.headers.keys().all(|k| !k.as_str().starts_with("x-xet")), "{:?}", r.headers);
         assert_eq!((r.status, r.header("link"), r.header("location")), (200, None, None));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_clients_are_not_told_a_size_that_they_would_refuse() {
+    let hub = Hub::start().await;
+    hub.put("acme/huge", "model.safetensors", "x", true);
+    hub.mood(|m| m.claimed_size = Some(60_000_000_000));
+    let gate = before(&hub).await;
+    let ask = || head("/acme/huge/resolve/main/model.safetensors");
+    let r = ask().at(&gate).await;
+    assert_eq!((r.status, r.header("content-length"), r.header("x-linked-size")), (200, None, None));
+    assert!(r.header("etag").is_some());
+    let r = ask().agent(OLD_PYTHON).at(&gate).await;
+    assert_eq!(
+        (r.header("content-length"), r.header("x-linked-size")),
+        (Some("60000000000"), Some("60000000000"))
+    );
 }

@@ -218,7 +218,7 @@ async fn refuse(
     gate.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
     tracing::info!(repo = %wanted.file.repo, path = %wanted.file.path, sha256 = %judged.sha256,
         clause = %ruling.decision.clause, "refused");
-    let mut response = refusal::answer(StatusCode::FORBIDDEN, &text);
+    let mut response = refusal::blocked(&text);
     if let Some(trace) = &who.trace {
         refusal::set(response.headers_mut(), "x-request-id", trace);
     }
@@ -264,6 +264,20 @@ fn failed(gate: &Gate, wanted: &Wanted, failure: &Failure) -> Response {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("weighbridge: {path}: not delivered, the gate's store failed, tell its operator"),
             )
+        }
+        Failure::TooLarge => {
+            gate.metrics.failure("too-large");
+            let text = format!(
+                "weighbridge: {path}: not delivered, it is larger than all this gate may keep (--spool-max), tell its operator"
+            );
+            refusal::answer(StatusCode::INSUFFICIENT_STORAGE, &text)
+        }
+        Failure::Busy => {
+            gate.metrics.failure("busy");
+            let text = format!(
+                "weighbridge: {path}: too much is waiting to be judged, repeat the command in a minute"
+            );
+            refusal::retry(StatusCode::SERVICE_UNAVAILABLE, &text, 60)
         }
         Failure::Lost => {
             gate.metrics.failure("lost");

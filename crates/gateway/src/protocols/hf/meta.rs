@@ -13,6 +13,8 @@ use wb_source::{
 
 /// Longest body of a metadata request (`paths-info` of a large repository), in bytes.
 pub const MAX_BODY: usize = 8 << 20;
+/// Time in which it must have arrived.
+pub const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A question about a repository.
 pub struct Ask {

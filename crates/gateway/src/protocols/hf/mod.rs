@@ -46,11 +46,17 @@ pub async fn serve(gate: &Arc<Gate>, who: &Requester, parts: Parts, body: Body) 
         Ok(Route::Resolve(f)) => file::serve(gate, who, &parts.method, &parts.headers, f, hop).await,
         Ok(Route::Raw(f)) => file::raw(gate, who, &parts.method, &parts.headers, f).await,
         Ok(Route::Meta { question, repo, rev, path }) => {
-            let Ok(body) = axum::body::to_bytes(body, meta::MAX_BODY).await else {
-                return refusal::answer(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "weighbridge: the request body is too long",
-                );
+            let read = axum::body::to_bytes(body, meta::MAX_BODY);
+            let body = match tokio::time::timeout(meta::BODY_TIME, read).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(_)) => {
+                    let text = "weighbridge: the request body is too long";
+                    return refusal::answer(StatusCode::PAYLOAD_TOO_LARGE, text);
+                }
+                Err(_) => {
+                    let text = "weighbridge: the request body did not arrive";
+                    return refusal::answer(StatusCode::REQUEST_TIMEOUT, text);
+                }
             };
             let content_type = text(&parts.headers, header::CONTENT_TYPE);
             let query = query.to_string();

@@ -93,6 +93,18 @@ pub fn answer(status: StatusCode, text: &str) -> Response {
     response
 }
 
+/// A refusal by decision.
+///
+/// `huggingface_hub` ends the text of a 403 with advice of its own ("make sure your token has the correct
+/// permissions") and drops a JSON text equal to the header's. One that differs it puts behind its advice: so the last
+/// line, where people look, is ours in every version.
+pub fn blocked(text: &str) -> Response {
+    let mut response = answer(StatusCode::FORBIDDEN, text);
+    let body = serde_json::json!({ "error": format!("{} (not delivered)", header_text(text)) });
+    *response.body_mut() = Body::from(body.to_string());
+    response
+}
+
 /// As [`answer`], with `Retry-After`.
 pub fn retry(status: StatusCode, text: &str, seconds: u64) -> Response {
     let mut response = answer(status, text);

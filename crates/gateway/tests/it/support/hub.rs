@@ -28,6 +28,8 @@ pub struct Mood {
     pub redirect: Option<String>,
     /// Half of the content is sent, the rest when the notifier fires.
     pub throttle: bool,
+    /// Large files are said to be this large.
+    pub claimed_size: Option<u64>,
     /// Every answer is 503.
     pub down: bool,
 }
@@ -177,7 +179,12 @@ async fn serve_hub(State(s): State<Arc<Shared>>, request: Request) -> Response {
     }
     match rest.as_slice() {
         ["api", rest @ ..] => api(&id, &repo, rest, parts.uri.query().unwrap_or("")),
-        [kind @ ("resolve" | "final"), _rev, file @ ..] => {
+        [kind @ ("resolve" | "final"), rev, file @ ..] => {
+            // Commits stay readable when a branch moves on.
+            let mut repo = repo.clone();
+            if rev.len() == 40 {
+                repo.commit = rev.to_string();
+            }
             let name =
                 percent_encoding::percent_decode_str(&file.join("/")).decode_utf8().unwrap().to_string();
             let Some(file) = repo.files.get(&name) else {
@@ -252,7 +259,7 @@ fn resolve(
         let cdn = s.cdn.lock().unwrap().clone();
         let to = mood.redirect.clone().unwrap_or_else(|| format!("{cdn}/lfs/{id}/{name}?sig=1"));
         h.push(("x-linked-etag", format!("\"{digest}\"")));
-        h.push(("x-linked-size", file.bytes.len().to_string()));
+        h.push(("x-linked-size", mood.claimed_size.unwrap_or(file.bytes.len() as u64).to_string()));
         h.push(("x-xet-hash", "00".repeat(32)));
         h.push(("link", "<https://huggingface.co/api/models/a/b/xet-read-token/1>; rel=\"xet-auth\"".into()));
         h.push(("location", to));
