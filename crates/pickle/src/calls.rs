@@ -192,10 +192,10 @@ impl State {
         let Some(id) = self.callee_id(callee) else { return Err("the object called is not callable") };
         // What `partial(f, ...)` does when it is called is what `f` does: judged there if `f` is known.
         if depth < MAX_DEPTH
-            && let Some((inner, packed)) = self.partial_target(callee, args)
+            && let Some((inner, packed, fixed)) = self.partial_target(callee, args)
         {
             let target = Target { callee: inner, how: How::Indirect, at };
-            if let Ok(v) = self.call_nested(target, packed, None, depth + 1, obs) {
+            if let Ok(v) = self.call_nested(target, packed, fixed.or(kwargs), depth + 1, obs) {
                 return Ok(v);
             }
         }

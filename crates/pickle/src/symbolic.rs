@@ -226,7 +226,7 @@ impl State {
     }
 
     /// Function and arguments of a call of a `functools.partial` or bound method that the stream made.
-    pub(crate) fn partial_target(&mut self, callee: Val, args: Val) -> Option<(Val, Val)> {
+    pub(crate) fn partial_target(&mut self, callee: Val, args: Val) -> Option<(Val, Val, Option<Val>)> {
         let o = self.heap.get_object(callee)?;
         let made_by = self.heap.callee(o.callee);
         if !matches!(
@@ -235,11 +235,12 @@ impl State {
         ) {
             return None;
         }
+        let kwargs = Some(o.kwargs).filter(|k| !matches!(k.tag(), Tag::EmptyTuple | Tag::None));
         let made = self.items(o.args)?;
         let (&inner, first) = made.split_first()?;
         let mut all = first.to_vec();
         all.extend(self.items(args)?);
-        Some((inner, self.heap.seq(Kind::Tuple, &all)))
+        Some((inner, self.heap.seq(Kind::Tuple, &all), kwargs))
     }
 
     fn indirect(

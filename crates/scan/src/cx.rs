@@ -57,6 +57,15 @@ pub(crate) struct Sink {
     /// Calls already recorded, by everything but their count and place: index into `facts`.
     seen_calls: HashMap<u64, usize>,
     facts_full: bool,
+    /// What an explanation shows, if one is asked for.
+    pub trace: Option<crate::explain::Trace>,
+}
+
+impl Sink {
+    /// A sink that gathers an explanation as well.
+    pub(crate) fn tracing(trace: crate::explain::Trace) -> Self {
+        Self { trace: Some(trace), ..Self::default() }
+    }
 }
 
 /// The scan context of one blob (the outer file or a member of it).
@@ -116,6 +125,23 @@ impl Cx<'_> {
         self.fact(Some(offset), FactKind::Structure { code: code.into(), detail: detail.into() });
     }
 
+    /// Adds a line to the explanation, if one is asked for.
+    pub(crate) fn explain(&mut self, offset: u64, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.sink.trace {
+            trace.line(&self.path, offset, text);
+        }
+    }
+
+    /// True if further lines of the explanation will be left out.
+    pub(crate) fn explanation_is_full(&self) -> bool {
+        self.sink.trace.as_ref().is_some_and(crate::explain::Trace::is_full)
+    }
+
+    /// True if an explanation with opcodes is asked for.
+    pub(crate) fn lists_opcodes(&self) -> bool {
+        self.sink.trace.as_ref().is_some_and(|t| t.opcodes)
+    }
+
     /// Records a part that could not be judged.
     pub fn gap(
         &mut self,
@@ -153,6 +179,21 @@ impl Cx<'_> {
     pub fn format(&mut self, id: &'static str) {
         if self.depth == 0 && !self.sink.formats.contains(&id) {
             self.sink.formats.push(id);
+        }
+    }
+
+    /// Names what a container of the outer file turned out to be: more specific, so it comes first.
+    pub(crate) fn refine(&mut self, id: &'static str) {
+        if self.depth == 0 {
+            self.sink.formats.retain(|f| *f != id);
+            self.sink.formats.insert(0, id);
+        }
+    }
+
+    /// Takes back a format id that says nothing to a reader.
+    pub(crate) fn unname(&mut self, id: &'static str) {
+        if self.depth == 0 {
+            self.sink.formats.retain(|f| *f != id);
         }
     }
 

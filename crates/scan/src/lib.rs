@@ -12,10 +12,12 @@ pub mod analyses;
 pub mod catalogue;
 mod cx;
 mod engine;
+mod explain;
 pub mod formats;
 mod judge;
 pub mod rules;
 
 pub use cx::{Cx, Stop};
 pub use engine::{Options, scan};
+pub use explain::{Explained, Explanation, explain};
 pub use judge::{RULESET, judge};

@@ -89,7 +89,7 @@ fn object_array(cx: &mut Cx<'_>, blob: &Blob, at: u64) -> u64 {
     cx.enter(format!("array@{at:#x}").as_bytes(), |cx| {
         let budget = cx.budget.clone();
         let mut machine = Machine::new(blob, at, &budget);
-        let mut collector = Collector::new(cx, blob);
+        let mut collector = Collector::new(cx, blob, at);
         let run = machine.run(&mut collector);
         collector.finish(true);
         match run.end {

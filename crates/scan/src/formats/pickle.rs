@@ -148,7 +148,7 @@ pub(super) fn stream(blob: &Blob, at: u64, cx: &mut Cx<'_>, mut first: bool) -> 
         if !first && !(continues(blob, at, cx)?) {
             return Ok(());
         }
-        let mut collector = Collector::new(cx, blob);
+        let mut collector = Collector::new(cx, blob, at);
         let run = machine.run(&mut collector);
         let sure = run.has_proto || run.calls > 0;
         match run.end {

@@ -45,7 +45,11 @@ pub(super) struct Collector<'c, 'a> {
 }
 
 impl<'c, 'a> Collector<'c, 'a> {
-    pub(super) fn new(cx: &'c mut Cx<'a>, blob: &'c Blob) -> Self {
+    /// For the pickle at the offset `at` of `blob`.
+    pub(super) fn new(cx: &'c mut Cx<'a>, blob: &'c Blob, at: u64) -> Self {
+        if cx.lists_opcodes() {
+            list(cx, blob, at);
+        }
         Self {
             cx,
             blob,
@@ -109,10 +113,16 @@ impl Observer for Collector<'_, '_> {
     fn import(&mut self, offset: u64, callee: &Callee) {
         if !self.imports.contains_key(callee) {
             self.imports.insert(callee.clone(), offset);
+            self.cx.explain(offset, || match (callee.module.as_str(), callee.name.as_str()) {
+                ("", _) => format!("# reaches {}", escape(&callee.rendering)),
+                (module, "") => format!("import {}", escape(module)),
+                (module, name) => format!("from {} import {}", escape(module), escape(name)),
+            });
         }
     }
 
     fn call(&mut self, call: &PendingCall<'_>) {
+        self.cx.explain(call.offset, || call.decode().rendering());
         let key = Use {
             callee: call.callee_id(),
             how: call.how,
@@ -170,11 +180,13 @@ impl Observer for Collector<'_, '_> {
 
     fn structure(&mut self, offset: u64, code: &'static str, detail: &str) {
         self.facts += 1;
+        self.cx.explain(offset, || format!("# {code}: {}", escape(detail)));
         self.cx.structure(offset, code, escape(detail));
     }
 
     fn resource(&mut self, offset: u64, code: &'static str, detail: &str) {
         self.facts += 1;
+        self.cx.explain(offset, || format!("# {code}: {}", escape(detail)));
         self.cx.fact(Some(offset), FactKind::Resource { code: code.into(), detail: escape(detail) });
     }
 
@@ -201,6 +213,21 @@ impl Observer for Collector<'_, '_> {
 
     fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<u64> {
         joblib::after_build(self.cx, self.blob, object, state, next)
+    }
+}
+
+/// The opcodes of the pickle at `at`, for an explanation.
+fn list(cx: &mut Cx<'_>, blob: &Blob, at: u64) {
+    let mut listing = wb_pickle::disassemble(blob, at);
+    for op in listing.by_ref().map_while(Result::ok) {
+        let code = match op.opcode.code {
+            c if c.is_ascii_graphic() => char::from(c).to_string(),
+            c => format!("\\x{c:02x}"),
+        };
+        cx.explain(op.offset, || format!("{code} {} {}", op.opcode.name, op.arg).trim_end().to_string());
+        if cx.explanation_is_full() {
+            return;
+        }
     }
 }
 

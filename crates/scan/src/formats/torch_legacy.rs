@@ -92,7 +92,7 @@ impl Format for TorchLegacy {
         let mut keys = None;
         for part in 0..5 {
             machine.restart(at);
-            let mut collector = Collector::new(cx, blob);
+            let mut collector = Collector::new(cx, blob, at);
             let run = machine.run(&mut collector);
             let (_, found) = collector.finish_with_storages(true);
             storages.by_key.extend(found.by_key);
