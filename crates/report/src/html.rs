@@ -122,7 +122,7 @@ impl View {
                 .gaps
                 .iter()
                 .map(|g| GapView {
-                    reason: g.reason.name(),
+                    reason: printable(&g.reason.name()),
                     location: printable(&g.location.to_string()),
                     detail: printable(&g.detail),
                 })
