@@ -107,11 +107,18 @@ fn malicious_is_said_where_malicious_is_expected() {
     }
     let lines: Vec<_> = worst
         .iter()
-        .filter(|(_, (expected, got))| *expected == Expected::Malicious && *got < Verdict::Suspicious)
+        .filter(|(_, (expected, got))| *expected == Expected::Malicious && *got < Verdict::Malicious)
+        .filter(|(id, _)| !MILDER.iter().any(|(milder, _)| milder == *id))
         .map(|(id, (_, got))| format!("{id} is {got}"))
         .collect();
     fail("too mild", &lines);
 }
+
+/// Cases that are blocked, but as suspicious only, and why that is right.
+const MILDER: &[(&str, &str)] = &[(
+    "ZIP-torch-package",
+    "that Python source runs is the finding; what the source does is not judged by its text",
+)];
 
 #[test]
 fn every_format_has_a_hostile_and_a_benign_recipe() {

@@ -248,28 +248,48 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
     let body = blob.sub(skipped..blob.len());
     // First the structure alone: nothing is recorded of what turns out to be no JSON.
     let check = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
-    for value in check.into_iter::<serde::de::IgnoredAny>() {
-        if let Err(e) = value {
-            if e.to_string().contains("recursion limit") {
-                let detail = "JSON nested deeper than readers go".to_string();
-                cx.fact(None, FactKind::Resource { code: "json-too-deep".into(), detail });
-                return Ok(true);
-            }
-            return Ok(false);
-        }
+    if check.into_iter::<serde::de::IgnoredAny>().any(|value| value.is_err()) {
+        return Ok(false);
     }
     reading("json", cx);
     let from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
     if body.len() <= TREE_MAX {
-        for value in from.into_iter::<serde_json::Value>().flatten().take(100_000) {
+        for value in from.into_iter::<serde_json::Value>().take(100_000) {
+            // The structure was checked above: what fails here is too deep or too large for this reader.
+            let value = match value {
+                Ok(value) => value,
+                Err(e) => {
+                    not_read(&e, cx);
+                    break;
+                }
+            };
             directive::in_json(&value, "", &mut |f| record(f, "", cx));
             notebook(&value, cx);
         }
     } else {
         let mut from = from;
-        while (Watch { cx: &mut *cx, key: None }).deserialize(&mut from).is_ok() {}
+        loop {
+            match (Watch { cx: &mut *cx, key: None }).deserialize(&mut from) {
+                Ok(()) => {}
+                Err(e) if e.is_eof() => break,
+                Err(e) => {
+                    not_read(&e, cx);
+                    break;
+                }
+            }
+        }
     }
     Ok(true)
+}
+
+/// Sound JSON that stays partly unread: nothing is known of what follows.
+fn not_read(e: &serde_json::Error, cx: &mut Cx<'_>) {
+    if e.to_string().contains("recursion limit") {
+        let detail = "JSON nested deeper than readers go".to_string();
+        cx.fact(None, FactKind::Resource { code: "json-too-deep".into(), detail });
+    } else {
+        cx.stop(Stop::malformed(0, "JSON that cannot be read to its end"));
+    }
 }
 
 /// Looks a JSON document over without holding it.
