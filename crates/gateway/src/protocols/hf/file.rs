@@ -16,6 +16,7 @@ use crate::requester::Requester;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wb_source::FileMeta;
@@ -80,6 +81,8 @@ fn metadata(who: &Requester, file: &FileRef, meta: &FileMeta) -> Response {
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if meta.size > HF_HUB_MAX && who.agent.honours_retry_after() {
         headers.remove("x-linked-size");
+        // An empty body would be announced as of length 0; one of unknown length is not.
+        *response.body_mut() = Body::from_stream(futures_util::stream::empty::<std::io::Result<Bytes>>());
     } else {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(meta.size));
     }
