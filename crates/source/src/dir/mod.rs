@@ -28,12 +28,15 @@ pub struct DirHub {
     inner: Arc<Inner>,
 }
 
+/// The last known state of a repository.
+type Slot = tokio::sync::Mutex<Option<Arc<Snapshot>>>;
+
 #[derive(Debug)]
 struct Inner {
     name: String,
     root: Root,
     /// One lock per repository, so that a new file is hashed by one request only.
-    repos: Mutex<HashMap<RepoId, Arc<tokio::sync::Mutex<Option<Arc<Snapshot>>>>>>,
+    repos: Mutex<HashMap<RepoId, Arc<Slot>>>,
 }
 
 impl DirHub {

@@ -30,7 +30,7 @@ fn entry(n: u8) -> AuditEntry {
         path: Some(format!("file-{n}.bin")),
         sha256: Some(sha(n).to_hex()),
         rules: vec!["WB-PKL-001".into()],
-        ..AuditEntry::new(if n % 2 == 0 { AuditEvent::Pull } else { AuditEvent::Refuse })
+        ..AuditEntry::new(if n.is_multiple_of(2) { AuditEvent::Pull } else { AuditEvent::Refuse })
     }
 }
 
