@@ -106,9 +106,9 @@ fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
         && let [owner, attribute] = call.args
         && let (Some(module), Some(name)) = (imported_module(owner), attribute.as_str())
     {
-        match of_name(cat, &module, name, How::Data) {
-            class @ (CallClass::Harmless | CallClass::Dangerous { .. }) => return class,
-            _ => {}
+        let class = of_name(cat, &module, name, How::Data);
+        if matches!(class, CallClass::Harmless | CallClass::Dangerous { .. }) {
+            return class;
         }
     }
     if part == Part::Import
