@@ -69,11 +69,10 @@ impl State {
             return v;
         }
         let id = self.heap.intern(callee);
-        let callee = self.heap.callee(id);
-        if callee.is_plausible() {
+        if self.heap.traits(id).plausible {
             self.imports += 1;
         }
-        obs.import(at, callee);
+        obs.import(at, self.heap.callee(id));
         Val::new(Tag::Global, u64::from(id))
     }
 
@@ -138,11 +137,11 @@ impl State {
         kwargs: Option<Val>,
         on_import: bool,
     ) {
-        let c = self.heap.callee(callee);
-        if c.is_plausible() {
+        if self.heap.traits(callee).plausible {
             self.calls += 1;
         }
         let tampered = !self.planted.is_empty() && {
+            let c = self.heap.callee(callee);
             let prefix = format!("{}.", c.rendering);
             self.planted.keys().any(|k| k.starts_with(&prefix))
         };
@@ -204,7 +203,7 @@ impl State {
             if depth < MAX_DEPTH { self.symbolic(target, id, args, kwargs, depth, obs) } else { None };
         let (result, exact) = match symbolic {
             Some(v) => (Some(v), false),
-            None => (None, self.arguments_matter(id)),
+            None => (None, self.heap.traits(id).exact),
         };
         Ok(match result {
             Some(v) => v,

@@ -12,6 +12,21 @@ use wb_verdict::How;
 const UNDERFLOW: &str = "stack underflow";
 const NO_MARK: &str = "no mark on the stack";
 
+/// Length of each opcode with a number of fixed size, else 0.
+const NUMBER: [u8; 256] = {
+    let mut table = [0; 256];
+    table[op::BININT1 as usize] = 2;
+    table[op::BININT2 as usize] = 3;
+    table[op::BININT as usize] = 5;
+    table[op::BINFLOAT as usize] = 9;
+    table
+};
+
+/// How many opcodes `code` of `len` bytes each follow one another at the start of `bytes`.
+fn stride(bytes: &[u8], code: u8, len: usize) -> usize {
+    bytes.chunks_exact(len).take_while(|c| c.first() == Some(&code)).count()
+}
+
 impl State {
     /// Executes opcodes of `view`, whose first byte is at the offset `base`, as far as they are whole in it.
     pub(crate) fn steps_over(&mut self, view: &[u8], base: u64, start: u64, obs: &mut dyn Observer) -> Flow {
@@ -115,43 +130,33 @@ impl State {
                 None => byte,
             };
             match code {
-                op::BININT1 => {
-                    fixed!(1);
-                    lit!(Tag::Num);
-                    p += 2;
-                    while let Some([op::BININT1, _]) = view.get(p..p + 2) {
+                op::BININT1 | op::BININT2 | op::BININT | op::BINFLOAT => {
+                    let mut code = code;
+                    let mut before = 0;
+                    let mut equal = 0u32;
+                    // Branches of a mixed run cannot be predicted, so its lengths come from a table; a run of one
+                    // opcode is stepped through at a constant stride.
+                    loop {
+                        let len = usize::from(NUMBER[usize::from(code)]);
+                        if p + len > view.len() {
+                            short!(len);
+                        }
                         lit!(Tag::Num);
-                        p += 2;
-                        steps += 1;
-                    }
-                }
-                op::BINFLOAT => {
-                    fixed!(8);
-                    lit!(Tag::Num);
-                    p += 9;
-                    while let Some([op::BINFLOAT, ..]) = view.get(p..p + 9) {
-                        lit!(Tag::Num);
-                        p += 9;
-                        steps += 1;
-                    }
-                }
-                op::BININT => {
-                    fixed!(4);
-                    lit!(Tag::Num);
-                    p += 5;
-                    while let Some([op::BININT, ..]) = view.get(p..p + 5) {
-                        lit!(Tag::Num);
-                        p += 5;
-                        steps += 1;
-                    }
-                }
-                op::BININT2 => {
-                    fixed!(2);
-                    lit!(Tag::Num);
-                    p += 3;
-                    while let Some([op::BININT2, ..]) = view.get(p..p + 3) {
-                        lit!(Tag::Num);
-                        p += 3;
+                        p += len;
+                        equal = if code == before { equal + 1 } else { 0 };
+                        before = code;
+                        if equal >= 4 {
+                            let n = stride(view.get(p..).unwrap_or(&[]), code, len);
+                            let at = base + p as u64;
+                            self.stack.extend((0..n as u64).map(|i| Val::new(Tag::Num, at + i * len as u64)));
+                            p += n * len;
+                            steps += n as u64;
+                            equal = 0;
+                        }
+                        match view.get(p) {
+                            Some(&next) if NUMBER[usize::from(next)] != 0 => code = next,
+                            _ => break,
+                        }
                         steps += 1;
                     }
                 }

@@ -69,6 +69,19 @@ pub struct Callee {
     pub via: String,
 }
 
+/// What is asked about a callee at every call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traits {
+    /// See [`Callee::is_plausible`].
+    pub plausible: bool,
+    /// Its result may be known without running it.
+    pub symbolic: bool,
+    /// It takes bytes and deserialises them.
+    pub loads: bool,
+    /// What its arguments were matters once the result is used.
+    pub exact: bool,
+}
+
 /// A string or bytes worked out symbolically.
 #[derive(Debug, Clone)]
 pub(crate) struct Text {
@@ -79,7 +92,9 @@ pub(crate) struct Text {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heap {
     pub nodes: Vec<Node>,
-    pub callees: Vec<Callee>,
+    callees: Vec<Callee>,
+    /// What is asked about a callee at every call, by id.
+    traits: Vec<Traits>,
     pub texts: Vec<Text>,
     ids: HashMap<Callee, u32>,
     bytes: u64,
@@ -231,9 +246,14 @@ impl Heap {
         let id = self.callees.len() as u32;
         let text = callee.module.len() + callee.name.len() + callee.rendering.len() + callee.made_by.len();
         self.bytes += 2 * (text as u64 + 160);
+        self.traits.push(callee.traits());
         self.callees.push(callee.clone());
         self.ids.insert(callee, id);
         id
+    }
+
+    pub(crate) fn traits(&self, id: u32) -> Traits {
+        self.traits.get(id as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn callee(&self, id: u32) -> &Callee {

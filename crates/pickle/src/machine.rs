@@ -439,7 +439,10 @@ impl State {
             Some(first) => {
                 let span = first
                     .offset()
-                    .filter(|&o| o >= self.clean_since && items.iter().all(|v| v.is_literal()))
+                    .filter(|&o| {
+                        let fits = |v: &Val| v.is_literal() && v.tag() != Tag::Bytes;
+                        o >= self.clean_since && items.iter().all(fits)
+                    })
                     .and_then(|start| Val::span(start, at));
                 match span {
                     Some(v) => v,

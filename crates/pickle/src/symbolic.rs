@@ -4,7 +4,7 @@
 //! not known stays the result of a call; nothing is guessed.
 
 use crate::calls::Target;
-use crate::heap::{Callee, Kind};
+use crate::heap::{Callee, Kind, Traits};
 use crate::literal::Literal;
 use crate::machine::State;
 use crate::observer::{Nested, Observer};
@@ -42,19 +42,47 @@ const LOCATE: &[&str] = &[
     "zope.dottedname.resolve.resolve",
 ];
 
-impl State {
-    /// True if what the arguments were matters once the result is used.
-    pub(crate) fn arguments_matter(&self, id: u32) -> bool {
-        let c = self.heap.callee(id);
-        matches!(
-            (c.module.as_str(), c.name.as_str()),
-            ("operator" | "_operator", "attrgetter" | "methodcaller" | "itemgetter")
-                | ("functools" | "_functools", "partial")
-                | ("types", "MethodType")
-                | ("io" | "_io", "BytesIO")
-        )
-    }
+/// Modules of which some function's result can be known.
+const FOLLOWED: &[&str] = &[
+    "_codecs",
+    "__builtin__",
+    "_functools",
+    "_operator",
+    "base64",
+    "binascii",
+    "builtins",
+    "codecs",
+    "copy_reg",
+    "copyreg",
+    "functools",
+    "importlib",
+    "importlib._bootstrap",
+    "operator",
+    "test.support",
+    "test.support.import_helper",
+    "torch._tensor",
+];
 
+impl Callee {
+    /// What is asked about it at every call.
+    pub(crate) fn traits(&self) -> Traits {
+        let path = self.rendering.as_str();
+        Traits {
+            plausible: self.is_plausible(),
+            symbolic: FOLLOWED.contains(&self.module.as_str()) || LOCATE.contains(&path),
+            loads: LOADS.contains(&path),
+            exact: matches!(
+                (self.module.as_str(), self.name.as_str()),
+                ("operator" | "_operator", "attrgetter" | "methodcaller" | "itemgetter")
+                    | ("functools" | "_functools", "partial")
+                    | ("types", "MethodType")
+                    | ("io" | "_io", "BytesIO")
+            ),
+        }
+    }
+}
+
+impl State {
     /// The result of a call, where it is known.
     pub(crate) fn symbolic(
         &mut self,
@@ -68,11 +96,15 @@ impl State {
         if target.callee.tag() == Tag::Object {
             return self.call_result(target, args, depth, obs);
         }
-        let c = self.heap.callee(id);
         let at = target.at;
+        let traits = self.heap.traits(id);
+        self.expose(args, id, traits.loads, at, obs);
+        if !traits.symbolic {
+            return None;
+        }
+        let c = self.heap.callee(id);
         let (module, name) = (c.module.clone(), c.name.clone());
         let path = c.rendering.clone();
-        self.expose(args, &path, at, obs);
         match (module.as_str(), name.as_str()) {
             ("importlib" | "importlib._bootstrap", "import_module" | "_gcd_import" | "_import_module")
             | ("test.support.import_helper" | "test.support", "import_module")
@@ -350,20 +382,17 @@ impl State {
     }
 
     /// Bytes that go into a deserialiser, or look like a pickle wherever they go.
-    fn expose(&mut self, args: Val, by: &str, at: u64, obs: &mut dyn Observer) {
-        let first = match args.tag() {
-            Tag::Span | Tag::Node => args,
-            _ => return,
+    fn expose(&mut self, args: Val, by: u32, loads: bool, at: u64, obs: &mut dyn Observer) {
+        // A span holds no byte strings, so only deserialisers are asked about it.
+        let candidates = match self.heap.get_seq(args) {
+            Some(s) => s.items.iter().any(|v| matches!(v.tag(), Tag::Bytes | Tag::Text | Tag::Object)),
+            None => loads,
         };
-        let loads = LOADS.contains(&by);
-        if args.tag() == Tag::Span && !loads {
-            // Literals are looked at only if bytes can be among them: cheap for the usual calls.
-            let (start, end) = args.span_range();
-            if end - start < 8 {
-                return;
-            }
+        if !candidates && !loads {
+            return;
         }
-        let Some(items) = self.items(first) else { return };
+        let Some(items) = self.items(args) else { return };
+        let by = &self.heap.callee(by).rendering;
         for v in items.into_iter().take(8) {
             let v = match self.heap.get_object(v) {
                 Some(o) if self.heap.callee(o.callee).name == "BytesIO" => {
