@@ -93,7 +93,7 @@ def explains(text, path):
         ("the file", re.escape(path)),
         ("the cause", r"(posix|os)\.system"),
         ("a rule id", r"\bWB-[A-Z0-9]+-\d+\b"),
-        ("a report url", r"https?://\S*[0-9a-f]{32}"),
+        ("a report url", r"https?://\S+/r/[a-z2-7]{26}\b"),
     ):
         assert re.search(pattern, text), f"{what} is missing in: {text}"
 
@@ -269,16 +269,16 @@ def _():
     cache, path = fresh(), S["cut"]["path"]
     for _ in range(3):
         try:
-            got = hf_hub_download("acme/tiny", path, endpoint=S["cut"]["endpoint"], cache_dir=cache, token=False)
+            got = hf_hub_download("acme/large", path, endpoint=S["cut"]["endpoint"], cache_dir=cache, token=False)
             break
         except Exception as e:  # noqa: BLE001 - older clients give up and resume at the next command
             last = e
     else:
         raise AssertionError(f"never resumed: {last_line(last)}")
-    assert read(got) == want("acme/tiny", path), "resumed file differs"
+    assert read(got) == want("acme/large", path), "resumed file differs"
     with open(S["cut"]["log"], encoding="utf-8") as f:
         seen = f.read()
-    assert "bytes=" in seen or VERSION >= (1, 0), f"no range was asked for: {seen}"
+    assert "bytes=" in seen, f"no range was asked for: {seen}"
 
 
 # ---- refusals and warnings
@@ -356,8 +356,8 @@ def _():
 @case("writes are refused")
 def _():
     api = HfApi(endpoint=S["endpoint"], token=S["tokens"]["good"])
-    assert "405" in str(fails(api.create_repo, "acme/new"))
-    assert "405" in str(fails(api.delete_file, "config.json", "acme/tiny"))
+    for e in (fails(api.create_repo, "acme/new"), fails(api.delete_file, "config.json", "acme/tiny")):
+        assert "405" in str(e), f"{type(e).__name__}: {e}"
 
 
 # ---- names that are not there
@@ -445,12 +445,26 @@ def never(path):
     return e
 
 
-for fault in ("flipped", "longer", "mislabelled", "cut", "broken", "redirected"):
+for fault in ("flipped", "longer", "mislabelled", "broken", "redirected"):
 
     @case(f"upstream {fault}: refused, not delivered", on=("hub",))
     def _(fault=fault):
         e = never(f"{fault}-{S['version']}.safetensors")
-        assert "upstream" in str(e).lower(), f"does not say that the upstream is at fault: {last_line(e)}"
+        # 0.36 repeats a 502 and 503 by itself and then shows the bare status, whatever came with it.
+        shown = str(e).lower()
+        bare = VERSION[:2] == (0, 36) and re.search(r"\b50[23] server error", shown)
+        assert "upstream" in shown or bare, f"blames nobody: {last_line(e)}"
+
+
+@case("upstream cuts: resumed, never cut short", on=("hub",))
+def _():
+    path = f"cut-{S['version']}.safetensors"
+    try:
+        same("acme/faulty", path)
+    except AssertionError:
+        raise
+    except Exception as e:  # noqa: BLE001 - giving up is right too
+        assert re.search(r"upstream|\b50[23]\b", str(e).lower()), last_line(e)
 
 
 @case("upstream flipped, small file", on=("hub",))
@@ -486,7 +500,9 @@ def _():
             assert re.search(r"being judged", said) and re.search(r"repeat the command", said), last_line(e)
     else:
         raise AssertionError(f"never succeeded; last said: {said}")
-    assert said or VERSION >= (1, 33), "the first try must end in a readable refusal"
+    # 0.36 and 1.33 or later repeat by themselves what the gate asks to repeat.
+    alone = VERSION >= (1, 33) or VERSION[:2] == (0, 36)
+    assert said or alone, "the first try must end in a readable refusal"
 
 
 @case("upstream down: says so, delivers nothing new", on=("hub",), phase="down")

@@ -59,6 +59,8 @@ def common():
         },
         ("models", "acme/warned"): {"config.json": b"{}\n", "head.pkl": UNKNOWN_CLASS},
         ("models", "acme/many"): many,
+        # Old clients write in chunks of 10 MB: only what is larger can be resumed.
+        ("models", "acme/large"): {"weights.safetensors": safetensors("large", 6_000_000)},
         ("datasets", "acme/ds"): {"data/train.csv": b"text,label\nhello,1\nworld,0\n", "README.md": b"# ds\n"},
         ("spaces", "acme/app"): {"README.md": b"# app\n", "data/labels.txt": b"cat\ndog\n"},
     }

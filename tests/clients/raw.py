@@ -170,7 +170,7 @@ class Raw:
 
     def case_report_page(self):
         text = json.loads(self.ask("GET", "/acme/poisoned/resolve/main/pytorch_model.bin").body)["error"]
-        m = re.search(r"https?://[^/\s]+(/\S*[0-9a-f]{32})", text)
+        m = re.search(r"https?://[^/\s]+(/r/[a-z2-7]{26})\b", text)
         assert m, text
         a = self.ask("GET", m[1], agent="Mozilla/5.0")
         assert a.status == 200 and "text/html" in a.get("content-type"), a
@@ -178,7 +178,7 @@ class Raw:
         assert "script" not in (a.get("content-security-policy") or "") or "'none'" in a.get(
             "content-security-policy"
         ), a
-        other = m[1][:-1] + ("0" if m[1][-1] != "0" else "1")
+        other = m[1][:4] + ("a" if m[1][4] != "a" else "b") + m[1][5:]
         assert self.ask("GET", other, agent="Mozilla/5.0").status == 404
 
     # ---- what is not served
@@ -225,12 +225,13 @@ class Raw:
     # ---- a lying upstream, seen from outside
 
     def case_hub_lies_are_502(self):
-        for fault in ("flipped", "longer", "mislabelled", "cut", "broken", "redirected"):
+        for fault in ("flipped", "longer", "mislabelled", "broken", "redirected"):
             path = f"{fault}-raw.safetensors"
             a = self.ask("GET", f"/acme/faulty/resolve/main/{path}", agent=CURL)
-            assert a.status == 502, (fault, a)
+            # What answers with an error may be well again in a minute; a lie is final.
+            assert a.status == (503 if fault == "broken" else 502), (fault, a)
             assert self.want("acme/faulty", path)[100:300] not in a.body, fault
-            self.refused(a, 502)
+            self.refused(a, a.status)
         a = self.ask("GET", "/acme/faulty/resolve/main/flipped-raw.json", agent=CURL)
         assert a.status == 502, a
 

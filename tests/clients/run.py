@@ -76,7 +76,7 @@ class Run:
             "tmp": home,
             "version": version,
             "phases": phases,
-            "cut": {"endpoint": proxy.url, "log": log, "path": "model.safetensors"},
+            "cut": {"endpoint": proxy.url, "log": log, "path": "weights.safetensors"},
         }
         path = os.path.join(home, "settings.json")
         with open(path, "w", encoding="utf-8") as f:

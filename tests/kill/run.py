@@ -3,7 +3,7 @@
 
     python3 tests/kill/run.py --binary target/debug/weighbridge --rounds 8 [--seed N]
 
-After every death the audit chain must verify. At the end every answer that a client's own log saw complete must be on
+After every death the audit chain must verify. At the end every answer that a client's own log saw begin must be on
 the audit, nothing refused may have been delivered, and nothing delivered may differ from the upstream. Prints a row a
 check, as the other tests do.
 """
@@ -40,7 +40,7 @@ def repository(files):
 
 
 class Log:
-    """What the clients saw: (round, path, status, digest of a complete body)."""
+    """What the clients saw: (path, status, digest of the body or None where it was cut off)."""
 
     def __init__(self):
         self.rows, self.lock = [], threading.Lock()
@@ -51,7 +51,7 @@ class Log:
 
 
 class Puller(threading.Thread):
-    """One client: asks for random files until told to stop, and writes down each complete answer."""
+    """One client: asks for random files until told to stop, and writes down each answer that began."""
 
     def __init__(self, run, seed):
         super().__init__(daemon=True)
@@ -73,13 +73,19 @@ class Puller(threading.Thread):
             try:
                 c.request("GET", url, headers={"User-Agent": AGENT})
                 r = c.getresponse()
-                body = r.read()
+                if r.status == 307:
+                    url = r.getheader("Location")
+                    continue
+                # From here on the decision must be on the audit, whether the body arrives whole or not.
+                digest = None
+                try:
+                    body = r.read()
+                    digest = hashlib.sha256(body).hexdigest()
+                finally:
+                    run.log.add(path, r.status, digest)
             finally:
                 c.close()
-            if r.status != 307:
-                break
-            url = r.getheader("Location")
-        run.log.add(port, path, r.status, hashlib.sha256(body).hexdigest() if r.status == 200 else None)
+            return
 
 
 class Run:
@@ -156,10 +162,12 @@ class Run:
             if action == "pass":
                 released.add((e.get("path"), e.get("sha256")))
         seen, wrong, unknown, statuses = collections.Counter(), [], [], collections.Counter()
-        for _, path, status, digest in self.log.rows:
-            statuses[status] += 1
+        for path, status, digest in self.log.rows:
+            statuses[status if digest else "cut"] += 1
             if status == 200:
                 seen[path, "pass"] += 1
+                if digest is None:
+                    continue
                 if digest != hashlib.sha256(self.files[path]).hexdigest():
                     wrong.append(path)
                 if (path, digest) not in released:
