@@ -23,29 +23,42 @@ fn around(text: &str, at: usize) -> String {
     bounded(&text[start..])
 }
 
-/// Classifies what a Hydra `_target_` would call. Python and system modules are never a model's own classes.
-pub(crate) fn hydra_target(target: &str) -> Directive {
+/// Does this dotted name lead into Python itself, the operating system or a known code runner? No model's own
+/// classes live there.
+fn dangerous_name(name: &str) -> bool {
     const SYSTEM: &[&str] = &[
         "__builtin__",
+        "_io",
+        "_posixsubprocess",
         "asyncio",
+        "bdb",
         "builtins",
+        "cProfile",
+        "cloudpickle",
+        "code",
         "codecs",
         "commands",
         "ctypes",
+        "dill",
+        "functools",
         "glob",
         "http",
         "importlib",
         "io",
+        "joblib",
         "marshal",
         "nt",
+        "operator",
         "os",
         "pathlib",
+        "pdb",
         "pickle",
         "pip",
         "pkgutil",
         "platform",
         "popen2",
         "posix",
+        "profile",
         "pty",
         "pydoc",
         "requests",
@@ -64,39 +77,31 @@ pub(crate) fn hydra_target(target: &str) -> Directive {
         "urllib",
         "webbrowser",
         "zipimport",
-        "operator",
-        "functools",
-        "code",
-        "bdb",
-        "cProfile",
-        "profile",
-        "pdb",
-        "dill",
-        "joblib",
-        "cloudpickle",
-        "_io",
-        "_posixsubprocess",
     ];
-    let root = target.split('.').next().unwrap_or(target).trim();
-    let last = target.rsplit('.').next().unwrap_or(target);
-    let calls = matches!(
-        last,
-        "eval"
-            | "exec"
-            | "system"
-            | "popen"
-            | "Popen"
-            | "check_output"
-            | "getoutput"
-            | "import_module"
-            | "load_library"
-            | "run_string"
-            | "get_method"
-            | "get_class"
-            | "get_object"
-            | "__import__"
-    );
-    let code = if SYSTEM.contains(&root) || calls { "hydra-target-dangerous" } else { "hydra-target" };
+    const CALLS: &[&str] = &[
+        "Popen",
+        "__import__",
+        "check_output",
+        "eval",
+        "exec",
+        "get_class",
+        "get_method",
+        "get_object",
+        "getoutput",
+        "import_module",
+        "load_library",
+        "popen",
+        "run_string",
+        "system",
+    ];
+    let root = name.split('.').next().unwrap_or(name).trim();
+    let last = name.rsplit('.').next().unwrap_or(name).trim();
+    SYSTEM.contains(&root) || CALLS.contains(&last)
+}
+
+/// Classifies what a Hydra `_target_` would call.
+pub(crate) fn hydra_target(target: &str) -> Directive {
+    let code = if dangerous_name(target) { "hydra-target-dangerous" } else { "hydra-target" };
     (code, format!("_target_: {}", bounded(target)))
 }
 
@@ -233,6 +238,12 @@ fn json_key(
                 }
             }
         }
+        // Core ML packages list their files this way.
+        ("path", Value::String(s)) if map.contains_key("author") => {
+            if let Some(code) = super::paths::escape_of(s.as_bytes()) {
+                found(Finding::UnsafePath(code, format!("{}: {}", shown(), bounded(s))));
+            }
+        }
         ("weight_map", Value::Object(m)) => {
             for file in m.values().filter_map(Value::as_str) {
                 if let Some(code) = super::paths::escape_of(file.as_bytes()) {
@@ -257,7 +268,8 @@ fn json_key(
                     Some("keras" | "tensorflow" | "keras_hub" | "keras_nlp" | "builtins")
                 )
             {
-                found(Finding::Directive("keras-module", format!("{}: {}", shown(), bounded(module))));
+                let code = if dangerous_name(module) { "hydra-target-dangerous" } else { "keras-module" };
+                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(module))));
             }
         }
         (_, Value::String(s)) => {
@@ -299,7 +311,10 @@ pub(crate) fn in_yaml(text: &str, found: &mut dyn FnMut(Finding<'_>)) {
             continue;
         }
         if let Some(at) = line.find("!!python/").or_else(|| line.find("tag:yaml.org,2002:python/")) {
-            found(Finding::Directive("yaml-python-tag", bounded(&line[at..])));
+            let tag = &line[at..];
+            let name = tag.split(':').nth(1).and_then(|t| t.split_whitespace().next()).unwrap_or("");
+            let code = if dangerous_name(name) { "hydra-target-dangerous" } else { "yaml-python-tag" };
+            found(Finding::Directive(code, bounded(tag)));
         }
         let flow = line.find("_target_");
         if let Some(at) = flow {
@@ -334,7 +349,7 @@ mod tests {
     #[test]
     fn yaml_lines() {
         let mut all = Vec::new();
-        let text = "a:\n  _target_: os.system\nb: {_target_: nemo.x.Y, z: 1}\nc: !!python/object/apply:os.system [x]\n# _target_: no\n";
+        let text = "a:\n  _target_: os.system\nb: {_target_: nemo.x.Y, z: 1}\nc: !!python/object/apply:my.thing [x]\n# _target_: no\n";
         in_yaml(text, &mut |f| {
             if let Finding::Directive(code, detail) = f {
                 all.push((code, detail));

@@ -170,13 +170,16 @@ impl Check {
             }
             ast::Stmt::Do(d) => self.call(&d.call),
             ast::Stmt::Continue(_) | ast::Stmt::Break(_) => {}
-            ast::Stmt::Import(_)
-            | ast::Stmt::FromImport(_)
-            | ast::Stmt::Extends(_)
-            | ast::Stmt::Include(_) => {
-                self.doubt("loads another template");
-            }
+            ast::Stmt::Import(i) => self.other_template(&i.expr),
+            ast::Stmt::FromImport(i) => self.other_template(&i.expr),
+            ast::Stmt::Extends(e) => self.other_template(&e.name),
+            ast::Stmt::Include(i) => self.other_template(&i.name),
         }
+    }
+
+    fn other_template(&mut self, name: &ast::Expr<'_>) {
+        self.expr(name);
+        self.doubt("loads another template");
     }
 
     fn a_macro(&mut self, m: &ast::Macro<'_>) {

@@ -3,5 +3,7 @@
 pub(crate) mod directive;
 pub(crate) mod jinja;
 mod jinja_names;
+#[cfg(test)]
+mod jinja_tests;
 pub(crate) mod opaque;
 pub(crate) mod paths;

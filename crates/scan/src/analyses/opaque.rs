@@ -159,6 +159,7 @@ fn walk(blob: &Blob, start: u64, used: &mut bool) -> Option<u64> {
             b'T' | b'B' | b'X' | 0x8b => (0, 4),
             0x8d | 0x8e | 0x96 => (0, 8),
             b'('
+            | b'.'
             | b'0'
             | b'1'
             | b'2'

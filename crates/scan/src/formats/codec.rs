@@ -247,7 +247,9 @@ impl StreamReader {
                 self.fetched += n as u64;
             }
             let finish = self.fetched >= self.blob.len();
-            let step = Self::step(&mut self.engine, &self.buf[self.buf_at..], finish, out);
+            // Only once all input is in the decoder: told so earlier, some fail before they give what they have.
+            let last = finish && self.buf_at == self.buf.len();
+            let step = Self::step(&mut self.engine, &self.buf[self.buf_at..], last, out);
             let step = match step {
                 Ok(s) => s,
                 Err((0, e)) => return Err(e),
@@ -284,7 +286,7 @@ impl StreamReader {
             if self.end {
                 return Ok(0);
             }
-            if step.consumed == 0 && finish && self.buf_at == self.buf.len() {
+            if step.consumed == 0 && last {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "compressed stream ends early"));
             }
             if step.consumed == 0 && step.produced == 0 && self.buf_at < self.buf.len() {

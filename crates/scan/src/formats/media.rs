@@ -292,6 +292,7 @@ impl Format for PdfActions {
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        cx.unname(self.id());
         if let Some((at, what)) = action(&blob.head(32 << 20)?) {
             let detail = format!("{what} in a pdf");
             cx.fact(Some(at as u64), FactKind::Directive { code: "pdf-action".into(), detail });

@@ -233,7 +233,8 @@ impl Format for Recognised {
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         let probe = Probe::new(blob)?;
         let Some((id, _)) = identify(&probe) else { return Ok(()) };
-        cx.format(id);
+        cx.unname(self.id());
+        cx.refine(id);
         if id == "msgpack" && wire::msgpack(blob) == Msgpack::Impossible {
             let detail = "a map or array announces more elements than there are bytes".to_string();
             cx.fact(Some(0), FactKind::Resource { code: "msgpack-impossible-count".into(), detail });

@@ -380,11 +380,57 @@ fn tensors(blob: &Blob, start: u64, mut tensors: Vec<Tensor>, cx: &mut Cx<'_>) -
         cx.structure(at, code, format!("{} bytes of no tensor", hole.end - hole.start));
         cx.member(format!("(bytes at {at:#x})").as_bytes(), &blob.sub(at..start + hole.end));
     }
+    low_bits(blob, start, &tensors, cx)?;
     heads(
         blob,
         tensors.iter().map(|t| (&t.name[..], start.saturating_add(t.begin)..start.saturating_add(t.end))),
         cx,
     )
+}
+
+/// A message in the least significant bits of weights: text or a known structure, where honest weights have
+/// noise. 32 bytes that are all printable are chance once in 10^13 tensors.
+fn low_bits(blob: &Blob, start: u64, tensors: &[Tensor], cx: &mut Cx<'_>) -> Result<(), Stop> {
+    const MESSAGE: usize = 32;
+    const MAX_CHECKED: usize = 20_000;
+    let floats = tensors.iter().filter_map(|t| {
+        let size = match t.dtype.as_str() {
+            "F32" => 4u64,
+            "F16" | "BF16" => 2,
+            _ => return None,
+        };
+        (t.end.saturating_sub(t.begin) >= size * 8 * MESSAGE as u64).then_some((t, size))
+    });
+    for (t, size) in floats.take(MAX_CHECKED) {
+        let at = start.saturating_add(t.begin);
+        let bytes = blob.read_range(at..at.saturating_add(size * 8 * MESSAGE as u64))?;
+        let bits: Vec<u8> = bytes.iter().step_by(size as usize).map(|b| b & 1).collect();
+        for high_first in [false, true] {
+            let message: Vec<u8> = bits
+                .chunks_exact(8)
+                .map(|c| (0..8).fold(0, |n, i| n | c[i] << if high_first { 7 - i } else { i }))
+                .collect();
+            let mut distinct: Vec<u8> = message.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let text = message.iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == b'\n');
+            let letters = message.iter().filter(|b| b.is_ascii_alphabetic()).count();
+            let what = if text && distinct.len() >= 8 && letters >= 8 {
+                Some("text")
+            } else {
+                opaque::hidden(&Blob::from_vec(message.clone()), &message)
+            };
+            if let Some(what) = what {
+                let detail = format!(
+                    "in the lowest bits of tensor {}: {}",
+                    escape(&t.name),
+                    wb_verdict::escape_bytes(&message)
+                );
+                cx.fact(Some(at), FactKind::Hidden { code: what.into(), detail });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The cheap check of where tensors begin.

@@ -103,7 +103,7 @@ impl Format for Tar {
             .filter(|n| walk.members.iter().any(|m| m.0 == **n))
             .count();
         if torch >= 2 {
-            cx.format("pytorch-tar");
+            cx.refine("pytorch-tar");
         }
         for (name, data) in &walk.members {
             if torch >= 2 && matches!(&name[..], b"storages" | b"tensors") {

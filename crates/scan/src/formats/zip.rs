@@ -30,11 +30,14 @@ impl Format for Zip {
             return Claim::Strong;
         }
         let end = memchr::memmem::find_iter(&probe.tail, records::END).next().is_some();
-        let found = end
-            && records::end_signatures(&probe.blob).is_ok_and(|all| {
-                all.iter().any(|at| matches!(records::end_record(&probe.blob, *at), Ok(Some(_))))
-            });
-        if found { Claim::Strong } else { Claim::No }
+        if !end {
+            return Claim::No;
+        }
+        match find_archive(&probe.blob) {
+            // An archive that is a member of a tar is scanned there.
+            Ok(Some(f)) if !super::tar::inside_member(&probe.blob, f.extent()) => Claim::Strong,
+            _ => Claim::No,
+        }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {

@@ -112,14 +112,14 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
         cx.fact(None, FactKind::Unsupported { format: format.into(), detail: detail.into() });
     };
     if kind.torch.is_some() {
-        cx.format("pytorch-zip");
+        cx.refine("pytorch-zip");
     }
     if kind.script {
-        cx.format("torchscript");
+        cx.refine("torchscript");
         unsupported(cx, "torchscript", "TorchScript code is not judged");
     }
     if kind.package {
-        cx.format("torch-package");
+        cx.refine("torch-package");
         if let Some(source) = &kind.package_source {
             let detail =
                 format!("{} runs as python when a pickle of the package is loaded", escape_bytes(source));
@@ -127,11 +127,11 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
         }
     }
     if kind.export {
-        cx.format("torch-export");
+        cx.refine("torch-export");
         unsupported(cx, "torch-export", "exported programs are not judged");
     }
     if kind.mar {
-        cx.format("torchserve-mar");
+        cx.refine("torchserve-mar");
         unsupported(cx, "torchserve-mar", "the handler and what it loads are not judged");
         if let Some(source) = &kind.mar_source {
             let detail = format!("{} runs as python in the model server", escape_bytes(source));
@@ -139,15 +139,15 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
         }
     }
     if kind.keras {
-        cx.format("keras-zip");
+        cx.refine("keras-zip");
         unsupported(cx, "keras-zip", "layer configuration is not judged");
     }
     if kind.skops {
-        cx.format("skops");
+        cx.refine("skops");
         unsupported(cx, "skops", "the schema of types is not judged");
     }
     if kind.npz {
-        cx.format("npz");
+        cx.refine("npz");
     }
     if let Some(other) = kind.other {
         unsupported(cx, other, "recognised by its members");
