@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The gate beside a plain nginx (benches/nginx.conf): hits, misses, look-ups, and the time before the first byte.
 
-    python3 benches/gate.py --binary target/release/weighbridge
+    python3 benches/serve.py --binary target/release/weighbridge
 
 Needs nginx and wrk (`sudo apt-get install -y nginx-light wrk`). Load generator, gate and nginx share the machine's
 cores; each pair is measured one after the other in the same run.
