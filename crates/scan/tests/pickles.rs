@@ -169,6 +169,20 @@ fn a_dangerous_callable_behind_a_harmless_one() {
 }
 
 #[test]
+fn serialisers_helpers_that_import_are_followed() {
+    let fetch = |module: &str, name: &str, arg: &[u8]| {
+        let (get, import) = (global("dill._dill", "_get_attr"), global("dill._dill", "_import_module"));
+        stream(&[&get, &import, &text(module), b"\x85R", &text(name), b"\x86R", arg, b"R"])
+    };
+    let shell = report(&fetch("os", "system", &[text("id"), b"\x85".to_vec()].concat()));
+    assert_eq!(shell.verdict, Verdict::Malicious, "{shell:?}");
+    assert!(shell.findings.iter().any(|f| f.evidence.contains("os.system('id')")), "{shell:?}");
+    let array = [global("numpy", "ndarray"), b"K\x00\x85C\x01b\x87".to_vec()].concat();
+    let honest = report(&fetch("numpy.core._multiarray_umath", "_reconstruct", &array));
+    assert_eq!(honest.verdict, Verdict::Clean, "{honest:?}");
+}
+
+#[test]
 fn a_lambda_by_value_carries_code_and_running_it_is_worse() {
     let code = |names: &str, tail: &[u8]| {
         let builtin = global("cloudpickle.cloudpickle", "_builtin_type");
