@@ -154,7 +154,6 @@ impl Zip {
                 d.extend((e.name.len() as u16).to_le_bytes());
                 d.extend((extra.len() as u16).to_le_bytes());
                 d.extend([0; 6]);
-                d.extend([0; 2]);
                 d.extend((e.mode << 16).to_le_bytes());
                 d.extend((at + e.before.len() as u32).to_le_bytes());
                 d.extend(e.name.as_bytes());
