@@ -4,14 +4,26 @@ use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
 use crate::policy::{Level, Policy, Profile};
-use wb_scan::rules::unknown_reason;
+use wb_scan::{MAX_FINDINGS, rules::unknown_reason};
 use wb_verdict::{Coverage, Finding, Report, UnknownReason, Verdict};
 
 /// Extensions of formats that hold tensors and nothing that runs.
 const SAFE_EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
 
 /// Prefixes of the ids of formats whose loaders unpickle.
-const PICKLE_FORMATS: [&str; 4] = ["pickle", "torch", "joblib", "npy-object"];
+const PICKLE_FORMATS: [&str; 4] = ["pickle", "pytorch", "torch", "joblib"];
+
+/// Formats that are zip archives by definition: who approves one has approved its zip reading.
+const ZIPS: [&str; 8] = [
+    "pytorch-zip",
+    "torchscript",
+    "torch-package",
+    "torch-export",
+    "torchserve-mar",
+    "npz",
+    "keras-zip",
+    "skops",
+];
 
 /// Causes kept in a decision; the strictest come first.
 const MAX_REASONS: usize = 64;
@@ -25,7 +37,8 @@ const UNSUPPORTED: &str = "unknown.unsupported";
 /// Bytes can be released (see [`Decision::allowed`]) only if the action is allow or warn and report and
 /// context carry the same SHA-256, so a report of one file never releases another.
 pub fn decide(policy: &Policy, report: &Report, context: &Context<'_>) -> Decision {
-    let mut judge = Judge { policy, report, context, reasons: Vec::new(), applied: Vec::new() };
+    let mut judge =
+        Judge { policy, report, context, reasons: Vec::new(), softened: false, applied: Vec::new() };
     let mismatch =
         matches!((&report.sha256, context.sha256), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
     judge.lists();
@@ -39,6 +52,8 @@ struct Judge<'a> {
     context: &'a Context<'a>,
     /// In order of precedence.
     reasons: Vec<Reason>,
+    /// Some finding counts for less than the profile would have it.
+    softened: bool,
     applied: Vec<AppliedException>,
 }
 
@@ -117,6 +132,7 @@ impl<'a> Judge<'a> {
         let report = self.report;
         let (lifted, findings): (Vec<&Finding>, Vec<&Finding>) =
             report.findings.iter().partition(|f| active.iter().any(|e| lifts(e, f)));
+        self.softened |= !lifted.is_empty();
         self.record(active, &lifted);
         let of = |v: Verdict| findings.iter().copied().filter(move |f| f.verdict == v);
 
@@ -148,8 +164,18 @@ impl<'a> Judge<'a> {
                 self.finding(level, self.rule_clause(f), f);
             }
         }
+        self.unlisted();
         self.formats();
         self.pickle_beside_safe();
+    }
+
+    /// A report lists so many findings and counts the rest. What lifts or softens those listed must not
+    /// lift one that is not listed with them.
+    fn unlisted(&mut self) {
+        if self.softened && self.report.findings.len() > MAX_FINDINGS {
+            let text = "more findings than are listed: what the policy makes of some cannot be known for all";
+            self.reason(Level::Block, "unlisted-findings", text);
+        }
     }
 
     fn record(&mut self, active: &[&Exception], lifted: &[&Finding]) {
@@ -208,8 +234,10 @@ impl<'a> Judge<'a> {
     fn unknown(&mut self, f: &Finding) {
         let reason = unknown_reason(&f.rule);
         if reason == UnknownReason::UnknownClass && self.is_trusted(f) {
+            self.softened = true;
             return;
         }
+        self.softened |= self.rule_level(f).is_some_and(|level| level < self.unknown_level(reason));
         match self.rule_level(f) {
             Some(level) => self.finding(level, self.rule_clause(f), f),
             None => self.finding(self.unknown_level(reason), format!("unknown.{reason}"), f),
@@ -217,6 +245,8 @@ impl<'a> Judge<'a> {
     }
 
     fn suspicious(&mut self, f: &Finding) {
+        let below = f.severity < self.policy.severity || f.confidence < self.policy.confidence;
+        self.softened |= self.rule_level(f).map_or(below, |level| level < Level::Block);
         match self.rule_level(f) {
             Some(level) => self.finding(level, self.rule_clause(f), f),
             None if f.severity < self.policy.severity => self.finding(Level::Warn, "thresholds.severity", f),
@@ -230,7 +260,14 @@ impl<'a> Judge<'a> {
     fn formats(&mut self) {
         let Some(approved) = &self.policy.formats else { return };
         let formats = &self.report.formats;
-        let odd = formats.iter().find(|f| !approved.is_match(f));
+        let approves = |f: &String| approved.is_match(f);
+        let implied = |generic: &String| match generic.as_str() {
+            "zip" => formats.iter().any(|f| ZIPS.contains(&f.as_str()) && approves(f)),
+            "tar" => formats.iter().any(|f| f == "pytorch-tar" && approves(f)),
+            "text" => formats.iter().any(|f| f != "text" && approves(f)),
+            _ => false,
+        };
+        let odd = formats.iter().find(|f| !approves(f) && !implied(f));
         if let Some(format) = odd.map(String::as_str).or(formats.is_empty().then_some("unrecognised")) {
             let format = wb_verdict::escape(format);
             self.reason(Level::Block, "approved_formats", format!("format {format} is not approved"));
@@ -277,7 +314,7 @@ impl<'a> Judge<'a> {
     }
 
     fn finish(self, mismatch: bool) -> Decision {
-        let Self { policy, report, context, mut reasons, applied } = self;
+        let Self { policy, report, context, mut reasons, applied, .. } = self;
         reasons.sort_by_key(|r| std::cmp::Reverse(r.action));
         let wanted = reasons.first().map_or(Action::Allow, |r| r.action);
         let mut clause = reasons.first().map_or_else(|| "allow".to_string(), |r| r.clause.clone());

@@ -20,4 +20,4 @@ pub mod rules;
 pub use cx::{Cx, Stop};
 pub use engine::{Options, scan};
 pub use explain::{Explained, Explanation, explain};
-pub use judge::{RULESET, judge};
+pub use judge::{MAX_FINDINGS, RULESET, judge};

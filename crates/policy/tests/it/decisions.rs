@@ -150,6 +150,13 @@ fn approved_formats() {
     let mut two = report(vec![]);
     two.formats.push("zip".into());
     assert_eq!(decide_on("approved_formats = [\"pickle\"]", &two).action, Action::Block);
+    two.formats = vec!["pytorch-zip".into(), "zip".into()];
+    assert_eq!(decide_on("approved_formats = [\"pytorch-zip\"]", &two).action, Action::Allow);
+    assert_eq!(decide_on("approved_formats = [\"zip\"]", &two).action, Action::Block);
+    two.formats.push("gif".into());
+    assert_eq!(decide_on("approved_formats = [\"pytorch-zip\"]", &two).action, Action::Block);
+    two.formats = vec!["tflite".into(), "zip".into()];
+    assert_eq!(decide_on("approved_formats = [\"tflite\"]", &two).action, Action::Block);
     two.formats.clear();
     assert_eq!(decide_on("approved_formats = [\"*\"]", &two).action, Action::Block);
 }
@@ -254,4 +261,19 @@ fn changing_a_decision_does_not_make_a_permission() {
     decision.would = None;
     assert!(decision.clone().into_allowed().is_none());
     assert!(decision.allowed().is_none());
+}
+
+#[test]
+fn what_softens_a_listed_finding_does_not_lift_an_unlisted_one() {
+    let many = |f: Finding, n: usize| report(vec![f; n]);
+    let cap = wb_scan::MAX_FINDINGS;
+    let soft = "[rules]\ncarries-code = \"warn\"";
+    assert_eq!(decide_on(soft, &many(carries_code(), cap)).action, Action::Warn);
+    assert_eq!(decide_on(soft, &many(carries_code(), cap + 1)).clause, "unlisted-findings");
+    let trust = "trusted_packages = [\"acme\"]";
+    assert_eq!(decide_on(trust, &many(unknown_class("acme.X()"), cap)).action, Action::Allow);
+    assert_eq!(decide_on(trust, &many(unknown_class("acme.X()"), cap + 1)).action, Action::Block);
+    assert_eq!(decide_on("", &many(unknown_class("acme.X()"), cap + 1)).action, Action::Warn);
+    let digest = exception(&format!("sha256 = \"{DIGEST}\""));
+    assert_eq!(decide_on(&digest, &many(malicious(), cap + 1)).action, Action::Allow);
 }

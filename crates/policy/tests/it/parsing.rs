@@ -188,3 +188,17 @@ fn an_exception_names_one_thing() {
     let glob = format!("repository = \"a/*\"\ncommit = \"{COMMIT}\"\nrules = [\"{id}\"]");
     assert!(message(&glob).contains("without globs"));
 }
+
+/// The example of the documentation is a valid policy and uses every key.
+#[test]
+fn the_documented_policy_is_valid() {
+    let page = include_str!("../../../../docs/policy.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example = example.expect("the page has an example");
+    policy(example);
+    for key in
+        ["profile", "partial", "approved_formats", "trusted_packages", "[unknown]", "[rules]", "[thresholds]"]
+    {
+        assert!(example.contains(key), "{key} is not documented");
+    }
+}
