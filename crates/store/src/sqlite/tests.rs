@@ -317,3 +317,20 @@ async fn a_newer_or_foreign_database_is_refused_untouched() {
     sqlx::query("CREATE TABLE theirs (x)").execute(&mut other).await.unwrap();
     assert!(open(dir.path()).await.err().unwrap().to_string().contains("not a weighbridge database"));
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_apart() {
+    use std::io::Write;
+    let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = full.write_all(b"x").unwrap_err();
+    assert!(StoreError::io("write", "/dev/full", error).is_full());
+
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await.unwrap();
+    let mut connection =
+        SqliteConnectOptions::new().filename(store.data().database()).connect().await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
+    let insert = "INSERT INTO identities VALUES (hex(randomblob(1000000)), x'00', 0)";
+    let error = sqlx::query(insert).execute(&mut connection).await.unwrap_err();
+    assert!(StoreError::from(error).is_full());
+}

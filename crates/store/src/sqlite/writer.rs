@@ -9,7 +9,7 @@ use super::now_ms;
 use crate::audit::{GENESIS, decode, row_hash};
 use crate::data_dir::hex;
 use crate::{AuditEntry, ChainHead, Receipt, ReportRow, Result, Sha256Digest, StoreError};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,13 +60,26 @@ pub(super) struct Writer {
     wal: PathBuf,
     wal_file: Option<Arc<File>>,
     sync: Option<JoinHandle<()>>,
+    /// Rows of the audit that this transaction still has to insert.
+    rows: Vec<Row>,
+}
+
+/// One row of the audit, complete.
+struct Row {
+    seq: i64,
+    time_ms: i64,
+    event: &'static str,
+    sha256: Option<Vec<u8>>,
+    body: String,
+    previous: [u8; 32],
+    hash: [u8; 32],
 }
 
 impl Writer {
     /// Reads the end of the chain, and refuses a chain whose end does not fit its recorded head.
     pub(super) async fn new(mut connection: SqliteConnection, wal: PathBuf) -> Result<Self> {
         let (count, hash) = load_head(&mut connection).await?;
-        Ok(Self { connection, count, hash, wal, wal_file: None, sync: None })
+        Ok(Self { connection, count, hash, wal, wal_file: None, sync: None, rows: Vec::new() })
     }
 
     /// Works until the last sender is gone.
@@ -111,6 +124,7 @@ impl Writer {
         let result = self.apply(batch).await;
         if result.is_err() {
             (self.count, self.hash) = (count, hash);
+            self.rows.clear();
             let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
         }
         result
@@ -125,6 +139,7 @@ impl Writer {
             done.push(self.one(&command.change, time_ms).await?);
         }
         if self.count != before {
+            self.insert_rows().await?;
             sqlx::query("UPDATE audit_head SET count = ?, hash = ?")
                 .bind(i64::try_from(self.count).unwrap_or(i64::MAX))
                 .bind(&self.hash[..])
@@ -210,18 +225,29 @@ impl Writer {
         let body = serde_json::to_string(&entry).map_err(|e| StoreError::Database(e.to_string()))?;
         let seq = self.count + 1;
         let hash = row_hash(&self.hash, seq, time_ms, body.as_bytes());
-        sqlx::query("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)")
-            .bind(i64::try_from(seq).map_err(|_| StoreError::Chain("too many rows".into()))?)
-            .bind(time_ms)
-            .bind(entry.event.name())
-            .bind(entry.sha256.as_deref().and_then(content_column))
-            .bind(body)
-            .bind(&self.hash[..])
-            .bind(&hash[..])
-            .execute(&mut self.connection)
-            .await?;
+        self.rows.push(Row {
+            seq: i64::try_from(seq).map_err(|_| StoreError::Chain("too many rows".into()))?,
+            time_ms,
+            event: entry.event.name(),
+            sha256: entry.sha256.as_deref().and_then(content_column),
+            body,
+            previous: self.hash,
+            hash,
+        });
         (self.count, self.hash) = (seq, hash);
         Ok(Receipt { seq, hash: hex(&hash), time_ms, report: report.map(|r| r.id) })
+    }
+
+    /// Inserts the rows of this transaction with one statement: most of the cost is per statement.
+    async fn insert_rows(&mut self) -> Result<()> {
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO audit ");
+        insert.push_values(self.rows.drain(..), |mut values, row| {
+            values.push_bind(row.seq).push_bind(row.time_ms).push_bind(row.event).push_bind(row.sha256);
+            values.push_bind(row.body).push_bind(row.previous.to_vec()).push_bind(row.hash.to_vec());
+        });
+        // At most BATCH rows of seven values: far below what SQLite binds at once.
+        insert.build().persistent(false).execute(&mut self.connection).await?;
+        Ok(())
     }
 
     /// Waits for the sync of the batch before.
