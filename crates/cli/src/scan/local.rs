@@ -1,15 +1,12 @@
 //! Files on disk.
 
 use super::walk::{self, Found, error, reading};
-use super::{Outcome, Session, hash};
-use indicatif::{ProgressBar, ProgressStyle};
+use super::{Outcome, Session, hash, parallel};
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use wb_policy::{Context, decide};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::Job;
@@ -19,28 +16,9 @@ use wb_verdict::Facts;
 pub fn scan(session: &Session, root: &Path) -> Vec<Outcome> {
     let (found, errors) = walk::walk(session, root);
     let siblings = siblings(session, root, &found);
-    let bar = bar(session, found.len());
-    let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(errors.into_iter().map(Err).collect::<Vec<Outcome>>());
-    let work = || {
-        while let Some(file) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = one(session, file, &siblings);
-            bar.inc(1);
-            outcomes.lock().unwrap_or_else(|e| e.into_inner()).push(outcome);
-        }
-    };
-    let threads = session.pool.workers().min(found.len());
-    if threads <= 1 {
-        work();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
-    }
-    bar.finish_and_clear();
-    outcomes.into_inner().unwrap_or_else(|e| e.into_inner())
+    let mut outcomes = parallel(session, &found, |file| one(session, file, &siblings));
+    outcomes.extend(errors.into_iter().map(Err));
+    outcomes
 }
 
 /// Names of the files beside those judged, if the policy looks at them.
@@ -55,17 +33,6 @@ fn siblings(session: &Session, root: &Path, found: &[Found]) -> Vec<String> {
     let folder = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
-}
-
-fn bar(session: &Session, files: usize) -> ProgressBar {
-    if !session.progress || files < 2 {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(files as u64);
-    if let Ok(style) = ProgressStyle::with_template("judged {pos} of {len} files {wide_bar} {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn one(session: &Session, found: &Found, siblings: &[String]) -> Outcome {

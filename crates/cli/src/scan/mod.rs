@@ -10,10 +10,13 @@ use crate::policy;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use wb_policy::Policy;
 use wb_report::{FileEntry, ScanError, ScanRun, TextOptions};
 use wb_sandbox::{Pool, PoolConfig};
@@ -147,6 +150,43 @@ impl Session {
     fn wants(&self, path: &std::path::Path) -> bool {
         self.include.as_ref().is_none_or(|set| set.is_match(path)) && !self.exclude.is_match(path)
     }
+}
+
+/// Judges files as many at a time as there are workers, and shows how far it is.
+fn parallel<T: Sync>(session: &Session, items: &[T], judge: impl Fn(&T) -> Outcome + Sync) -> Vec<Outcome> {
+    let bar = bar(session, items.len());
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::with_capacity(items.len()));
+    let work = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = judge(item);
+            bar.inc(1);
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        }
+    };
+    let threads = session.pool.workers().min(items.len());
+    if threads <= 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+    }
+    bar.finish_and_clear();
+    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bar(session: &Session, files: usize) -> ProgressBar {
+    if !session.progress || files < 2 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(files as u64);
+    if let Ok(style) = ProgressStyle::with_template("judged {pos} of {len} files {wide_bar} {eta}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn write(args: &Args, run: &ScanRun) -> Result<()> {

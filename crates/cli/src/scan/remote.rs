@@ -2,7 +2,7 @@
 //!
 //! This process fetches; the scan worker, which has no network, asks it for ranges.
 
-use super::{Outcome, Session, hash};
+use super::{Outcome, Session, hash, parallel};
 use wb_policy::{Context, Repo, RepoKind, decide};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::Job;
@@ -18,7 +18,7 @@ pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
     };
     let wanted: Vec<&RemoteFile> = files.iter().filter(|f| session.wants(f.name.as_ref())).collect();
     let siblings: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
-    wanted.into_iter().map(|file| one(session, url, file, &siblings)).collect()
+    parallel(session, &wanted, |file| one(session, url, file, &siblings))
 }
 
 fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> Outcome {
