@@ -195,8 +195,6 @@ pub(crate) enum Finding<'a> {
     Directive(&'static str, String),
     /// A template to be analysed, with its key path.
     Template(&'a str, String),
-    /// A format whose configuration this is.
-    Unsupported(&'static str, String),
     /// A path that leaves the model's folder.
     UnsafePath(&'static str, String),
 }

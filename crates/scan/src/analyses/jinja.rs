@@ -49,9 +49,8 @@ pub(crate) fn analyse(source: &str) -> Template {
             };
         }
     };
-    let mut check = Check::default();
-    // Twice, so that a binding made further down is known where it is used further up.
-    check.learning = true;
+    // Learning goes twice, so that a binding made further down is known where it is used further up.
+    let mut check = Check { learning: true, ..Check::default() };
     check.stmt(&tree);
     check.stmt(&tree);
     check.learning = false;

@@ -97,14 +97,17 @@ fn container(blob: &Blob, head: &[u8]) -> Option<&'static str> {
 
 /// Does a pickle that names a callable and uses it begin at the start, or at a PROTO opcode in `head`?
 fn pickle_in(blob: &Blob, head: &[u8]) -> bool {
-    if pickle_reaches_use(blob, 0) {
+    // What was read already decides for nearly all honest data.
+    let short = (head.len() as u64) < blob.len();
+    let first = if short { walk(&Blob::from_vec(head.to_vec()), 0) } else { walk(blob, 0) };
+    if first.used || (short && first.ran_out && walk(blob, 0).used) {
         return true;
     }
     let protos = memchr::memchr_iter(0x80, head).filter(|at| *at > 0);
     protos
         .filter(|at| head.get(at + 1).is_some_and(|v| (2..=5).contains(v)))
         .take(8)
-        .any(|at| pickle_reaches_use(blob, at as u64))
+        .any(|at| walk(blob, at as u64).used)
 }
 
 fn identifier(name: &[u8]) -> bool {
@@ -116,126 +119,142 @@ fn identifier(name: &[u8]) -> bool {
 
 /// Walks pickle opcodes from `start`: true once a named global has been imported and then used.
 pub(crate) fn pickle_reaches_use(blob: &Blob, start: u64) -> bool {
-    walk_pickle(blob, start).0
+    walk(blob, start).used
 }
 
 /// Where the pickle that begins at `start` ends (behind its STOP), if it has an end.
 pub(crate) fn pickle_end(blob: &Blob, start: u64) -> Option<u64> {
-    walk_pickle(blob, start).1
+    walk(blob, start).end
 }
 
-/// Whether a global is imported and used before the first opcode that is none, and the end of the stream.
-fn walk_pickle(blob: &Blob, start: u64) -> (bool, Option<u64>) {
-    let mut used = false;
-    let end = walk(blob, start, &mut used);
-    (used, end)
+/// What walking over opcodes found.
+#[derive(Debug, Default, Clone, Copy)]
+struct Walk {
+    /// A global is imported and used before the first byte that is no opcode.
+    used: bool,
+    /// Behind the STOP opcode.
+    end: Option<u64>,
+    /// The data ended before anything was decided.
+    ran_out: bool,
+    names: u32,
+    imported: bool,
+    protocol: bool,
 }
 
-fn walk(blob: &Blob, start: u64, used: &mut bool) -> Option<u64> {
-    const MAX_STEPS: usize = 50_000;
-    const MAX_LINE: usize = 4096;
+fn walk(blob: &Blob, start: u64) -> Walk {
+    const MAX_STEPS: usize = 1_000_000;
     let mut window = Window::new(blob.clone(), 4096);
+    let mut w = Walk::default();
     let mut at = start;
-    let (mut names, mut imported) = (0u32, false);
     for _ in 0..MAX_STEPS {
-        let v = window.view(at, 16).ok()?;
-        let Some(&op) = v.first() else { return None };
-        let number = |n: usize| -> Option<u64> {
-            let mut value = 0u64;
-            for (i, b) in v.get(1..=n)?.iter().enumerate() {
-                value |= u64::from(*b) << (8 * i);
-            }
-            Some(value)
-        };
-        let (fixed, counted) = match op {
-            b'K' | b'h' | b'q' | 0x80 => (1, 0),
-            b'M' => (2, 0),
-            b'J' | b'j' | b'r' => (4, 0),
-            b'G' | 0x95 => (8, 0),
-            0x82 => (1, 0),
-            0x83 => (2, 0),
-            0x84 => (4, 0),
-            b'U' | b'C' | 0x8c | 0x8a => (0, 1),
-            b'T' | b'B' | b'X' | 0x8b => (0, 4),
-            0x8d | 0x8e | 0x96 => (0, 8),
-            b'('
-            | b'.'
-            | b'0'
-            | b'1'
-            | b'2'
-            | b'N'
-            | b'Q'
-            | b'R'
-            | b'a'
-            | b'b'
-            | b'd'
-            | b'}'
-            | b'e'
-            | b'l'
-            | b')'
-            | b']'
-            | b'o'
-            | b's'
-            | b't'
-            | b'u'
-            | 0x81
-            | 0x85..=0x89
-            | 0x8f..=0x94
-            | 0x97
-            | 0x98 => (0, 0),
-            b'I' | b'L' | b'F' | b'S' | b'V' | b'P' | b'g' | b'p' | b'c' | b'i' => {
-                let Ok(v) = window.view(at + 1, MAX_LINE) else { return None };
-                let v = &v[..v.len().min(MAX_LINE)];
-                let Some(end) = memchr::memchr(b'\n', v) else { return None };
-                at += end as u64 + 2;
-                if matches!(op, b'S' | b'V') {
-                    names += 1;
-                }
-                if matches!(op, b'c' | b'i') {
-                    let second = &v[end + 1..];
-                    let Some(len) = memchr::memchr(b'\n', second) else { return None };
-                    if !identifier(v[..end].trim_ascii()) || !identifier(second[..len].trim_ascii()) {
-                        return None;
-                    }
-                    at += len as u64 + 1;
-                    imported = true;
-                    *used |= op == b'i';
-                }
-                continue;
-            }
-            _ => return None,
-        };
-        let skip = match counted {
-            0 => 0,
-            n => match number(n) {
-                Some(len) => {
-                    if matches!(op, 0x8c | b'X' | b'U' | b'T' | 0x8d) && (1..256).contains(&len) {
-                        let Ok(v) = window.view(at + 1 + n as u64, len as usize) else { return None };
-                        if v.get(..len as usize).is_some_and(identifier) {
-                            names += 1;
-                        }
-                    }
-                    len
-                }
-                None => return None,
-            },
-        };
-        match op {
-            0x82..=0x84 => imported = true,
-            0x93 if names >= 2 => imported = true,
-            b'R' | b'b' | b'o' | 0x81 | 0x92 if imported => *used = true,
-            b'.' => return Some(at + 1),
-            _ => {}
+        match step(&mut window, at, &mut w) {
+            Some(next) if w.end.is_none() => at = next,
+            _ => break,
         }
-        let Some(next) = at.checked_add(1 + fixed + counted as u64).and_then(|n| n.checked_add(skip)) else {
-            return None;
-        };
-        if next > blob.len() {
-            return None;
-        }
-        at = next;
     }
-    None
+    w
+}
+
+/// Bytes of argument after `op`, or the width of the length that precedes it.
+enum Argument {
+    Fixed(u64),
+    Counted(usize),
+    Line,
+}
+
+fn argument(op: u8) -> Option<Argument> {
+    use Argument::{Counted, Fixed, Line};
+    Some(match op {
+        b'K' | b'h' | b'q' | 0x80 | 0x82 => Fixed(1),
+        b'M' | 0x83 => Fixed(2),
+        b'J' | b'j' | b'r' | 0x84 => Fixed(4),
+        b'G' | 0x95 => Fixed(8),
+        b'U' | b'C' | 0x8c | 0x8a => Counted(1),
+        b'T' | b'B' | b'X' | 0x8b => Counted(4),
+        0x8d | 0x8e | 0x96 => Counted(8),
+        b'I' | b'L' | b'F' | b'S' | b'V' | b'P' | b'g' | b'p' | b'c' | b'i' => Line,
+        b'(' | b'.' | b'0' | b'1' | b'2' | b'N' | b'Q' | b'R' | b'a' | b'b' | b'd' => Fixed(0),
+        b'}' | b'e' | b'l' | b')' | b']' | b'o' | b's' | b't' | b'u' => Fixed(0),
+        0x81 | 0x85..=0x89 | 0x8f..=0x94 | 0x97 | 0x98 => Fixed(0),
+        _ => return None,
+    })
+}
+
+/// One opcode; returns the offset of the next, or `None` where the walk ends.
+fn step(window: &mut Window, at: u64, w: &mut Walk) -> Option<u64> {
+    let len = window.len();
+    let v = window.view(at, 16).ok()?;
+    let Some(&op) = v.first() else {
+        w.ran_out = true;
+        return None;
+    };
+    let next = match argument(op)? {
+        Argument::Line => return line(window, at, op, w),
+        Argument::Fixed(n) => at.checked_add(1 + n)?,
+        Argument::Counted(width) => {
+            let Some(bytes) = v.get(1..=width) else {
+                w.ran_out = true;
+                return None;
+            };
+            let size = bytes.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+            let data = at + 1 + width as u64;
+            if matches!(op, 0x8c | b'X' | b'U' | b'T' | 0x8d) && (1..256).contains(&size) {
+                let v = window.view(data, size as usize).ok()?;
+                w.names += u32::from(v.get(..size as usize).is_some_and(identifier));
+            }
+            data.checked_add(size)?
+        }
+    };
+    match op {
+        0x80 => {
+            // The unpickler refuses protocols it does not know.
+            let protocol = window.view(at + 1, 1).ok()?.first().copied()?;
+            if protocol > 5 {
+                return None;
+            }
+            w.protocol |= protocol >= 2;
+        }
+        0x82..=0x84 => w.imported = true,
+        0x93 if w.names >= 1 || (w.protocol && at >= 8) => w.imported = true,
+        b'R' | b'b' | b'o' | b'a' | b'e' | b's' | b'u' | 0x81 | 0x90 | 0x92 if w.imported => w.used = true,
+        b'.' => w.end = Some(next),
+        _ => {}
+    }
+    if next > len {
+        w.ran_out = true;
+        return None;
+    }
+    Some(next)
+}
+
+/// An opcode whose argument is a line of text; GLOBAL and INST have two.
+fn line(window: &mut Window, at: u64, op: u8, w: &mut Walk) -> Option<u64> {
+    const MAX_LINE: usize = 4096;
+    let v = window.view(at + 1, MAX_LINE).ok()?;
+    let v = &v[..v.len().min(MAX_LINE)];
+    let Some(end) = memchr::memchr(b'\n', v) else {
+        w.ran_out = v.len() < MAX_LINE;
+        return None;
+    };
+    let mut next = at + end as u64 + 2;
+    w.names += u32::from(matches!(op, b'S' | b'V'));
+    if matches!(op, b'c' | b'i') {
+        if !identifier(v[..end].trim_ascii()) {
+            return None;
+        }
+        let second = &v[end + 1..];
+        let Some(len) = memchr::memchr(b'\n', second) else {
+            w.ran_out = v.len() < MAX_LINE;
+            return None;
+        };
+        if !identifier(second[..len].trim_ascii()) {
+            return None;
+        }
+        next += len as u64 + 1;
+        w.imported = true;
+        w.used |= op == b'i';
+    }
+    Some(next)
 }
 
 #[cfg(test)]
@@ -259,10 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_way_to_the_call_is_gone() {
+        let padded =
+            [b"\x80\x04".to_vec(), b"N0".repeat(100_000), b"cposix\nsystem\n(S'id'\ntR.".to_vec()].concat();
+        assert_eq!(found(&padded), Some("pickle"));
+        let blob = [&b"B\xff\xff\x00\x00"[..], &[0; 65535], b"0cposix\nsystem\n(S'id'\ntR."].concat();
+        assert_eq!(found(&blob), Some("pickle"));
+    }
+
+    #[test]
     fn plain_data_that_looks_like_opcodes_is_not() {
         assert_eq!(found(&[0u8; 512]), None);
         assert_eq!(found(b"\x80\x02]q\0(K\x01K\x02e."), None, "a pickle without any callable is data");
         assert_eq!(found(&[b'('; 4096]), None);
+        assert_eq!(found(&[0x80, 0x3f].repeat(4096)), None, "bfloat16 ones are PROTO opcodes");
         assert_eq!(found(b"MZ\0\0"), None);
         assert_eq!(found(b"#!\x01\x02"), None);
         let floats: Vec<u8> = (0..4096u32).flat_map(|i| (i as f32 / 7.0).sin().to_le_bytes()).collect();

@@ -191,11 +191,10 @@ fn markup(text: &str, cx: &mut Cx<'_>) {
         }
     }
     let start = text.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with("<svg") || (start.starts_with("<?xml") && text.contains("<svg")) {
-        if let Some(at) = text.find("<script") {
-            let detail = escape(&text[at..].chars().take(120).collect::<String>());
-            cx.fact(Some(at as u64), FactKind::Directive { code: "svg-script".into(), detail });
-        }
+    let svg = start.starts_with("<svg") || (start.starts_with("<?xml") && text.contains("<svg"));
+    if svg && let Some(at) = text.find("<script") {
+        let detail = escape(&text[at..].chars().take(120).collect::<String>());
+        cx.fact(Some(at as u64), FactKind::Directive { code: "svg-script".into(), detail });
     }
 }
 
@@ -227,9 +226,6 @@ pub(super) fn record(f: Finding<'_>, place: &str, cx: &mut Cx<'_>) {
         Finding::Template(text, path) => {
             let verdict = jinja::analyse(text).into_fact();
             cx.enter(at(path).as_bytes(), |cx| cx.fact(None, verdict));
-        }
-        Finding::Unsupported(format, detail) => {
-            cx.fact(None, FactKind::Unsupported { format: format.into(), detail: at(detail) });
         }
         Finding::UnsafePath(code, detail) => {
             cx.fact(None, FactKind::UnsafePath { code: code.into(), detail: at(detail) });
