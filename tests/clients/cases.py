@@ -513,14 +513,6 @@ def _():
     assert time.monotonic() - start < 60, "took longer than a minute"
 
 
-@case("upstream down: nothing private from the cache", on=("hub",), phase="down")
-def _():
-    for token in (S["tokens"]["other"], False):
-        cache = fresh()
-        fails(hf_hub_download, "acme/private", "model.safetensors", cache_dir=cache, token=token, etag_timeout=5)
-        no_copy_of(cache, want("acme/private", "model.safetensors"))
-
-
 def main():
     for name, run, on, gate, phase, since in CASES:
         if S["upstream"] not in on or (gate and not S["gate"]) or phase not in S["phases"] or VERSION < since:

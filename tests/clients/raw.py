@@ -268,9 +268,28 @@ class Raw:
         assert not self.trap.hits, self.trap.hits[:3]
 
     def down(self):
-        """The stand-in was stopped: the gate says so, with a status of its own."""
+        """Cases once the stand-in was stopped: the gate says so, and gives nothing away."""
+        for title, check in (
+            ("upstream down: says so", self.check_down),
+            ("upstream down: nothing private from the cache", self.check_down_private),
+        ):
+            try:
+                check()
+                yield title, True, ""
+            except Exception as e:  # noqa: BLE001
+                yield title, False, f"{type(e).__name__}: {e}"[:600]
+
+    def check_down(self):
         start = time.monotonic()
         a = self.ask("GET", "/acme/many/resolve/main/part/059.txt", agent=CURL)
         assert a.status in (502, 503, 504), a
         assert "upstream" in self.refused(a, a.status), a
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 60, "took longer than a minute"
+
+    def check_down_private(self):
+        data = self.want("acme/private", "model.safetensors")
+        for token in (self.s["tokens"]["other"], None, "hf_never_issued_0000000000000000000000"):
+            for agent in (HUB_AGENT, CURL):
+                a = self.ask("GET", "/acme/private/resolve/main/model.safetensors", agent=agent, token=token)
+                assert a.status >= 400 and data not in a.body, a
+                assert not a.get("etag") and not a.get("x-repo-commit"), "metadata of a private file was given away"

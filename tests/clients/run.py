@@ -132,12 +132,9 @@ class Run:
 
     def down(self, plain):
         self.stub.stop()
-        self.clients("down")
-        try:
-            plain.down()
-            self.row("raw-http", "upstream down", True)
-        except Exception as e:  # noqa: BLE001 - a case that raises is a failed case
-            self.row("raw-http", "upstream down", False, f"{type(e).__name__}: {e}"[:600])
+        self.clients("down", workers=len(self.interpreters))
+        for row in plain.down():
+            self.row("raw-http", *row)
 
 
 def main():
