@@ -72,7 +72,7 @@ impl State {
         if self.heap.traits(id).plausible {
             self.imports += 1;
         }
-        obs.import(at, self.heap.callee(id));
+        obs.import(at, id, self.heap.callee(id));
         Val::new(Tag::Global, u64::from(id))
     }
 
@@ -233,6 +233,9 @@ impl State {
                     o.state = Some(state);
                 }
                 self.partial_state(inst, callee, state);
+                if self.linear_only {
+                    return None;
+                }
                 let object = PendingValue { state: self, val: inst, at };
                 obs.built(&object, &PendingValue { state: self, val: state, at }, at + 1)
             }

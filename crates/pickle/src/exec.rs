@@ -452,7 +452,7 @@ impl State {
                     if let Some(next) = self.build(inst, state, at, obs) {
                         steps += 1;
                         self.clean_since = next;
-                        leave!(Flow::Jump(next));
+                        leave!(Flow::Skip { from: base + p as u64, to: next });
                     }
                 }
                 op::OBJ => {

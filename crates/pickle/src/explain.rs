@@ -96,7 +96,7 @@ impl Explainer {
 }
 
 impl Observer for Explainer {
-    fn import(&mut self, offset: u64, callee: &Callee) {
+    fn import(&mut self, offset: u64, _: u32, callee: &Callee) {
         Explainer::import(self, offset, callee);
     }
 

@@ -67,6 +67,11 @@ pub(crate) enum Flow {
     },
     /// Continue elsewhere.
     Jump(u64),
+    /// The loader takes the bytes between these offsets for itself; a plain unpickler executes them.
+    Skip {
+        from: u64,
+        to: u64,
+    },
     Stop(u64),
     Error {
         at: u64,
@@ -95,11 +100,22 @@ pub(crate) struct State {
     pub frame_end: u64,
     /// Reads as the C unpickler does from a file: an argument that crosses a frame's end is read from there on.
     pub file_reader: bool,
+    /// Loaders that take bytes from the stream for themselves are not asked.
+    pub linear_only: bool,
     pub reported: HashSet<&'static str>,
     pub imports: u64,
     pub calls: u64,
     pub steps: u64,
     pub has_proto: bool,
+}
+
+/// Sees whether an import is called.
+struct Watch(bool);
+
+impl Observer for Watch {
+    fn call(&mut self, call: &crate::observer::PendingCall<'_>) {
+        self.0 |= !call.callee().module.is_empty() && call.callee().is_plausible();
+    }
 }
 
 /// An unpickler that only looks.
@@ -110,6 +126,8 @@ pub struct Machine {
     at: u64,
     budget: Budget,
     fork: Option<Box<(State, u64)>>,
+    skips: Vec<(State, u64)>,
+    cloned: u64,
 }
 
 impl Machine {
@@ -126,7 +144,16 @@ impl Machine {
         let source = Source { blob: blob.clone(), patches: HashMap::new() };
         let state = State::new(source, start);
         let window = Window::new(blob.clone(), chunk.max(16));
-        Self { window, state, start, at: start, budget: budget.clone(), fork: None }
+        Self {
+            window,
+            state,
+            start,
+            at: start,
+            budget: budget.clone(),
+            fork: None,
+            skips: Vec::new(),
+            cloned: 0,
+        }
     }
 
     /// Starts afresh at `start`, as the next `load` from the same file does.
@@ -136,6 +163,8 @@ impl Machine {
         self.start = start;
         self.at = start;
         self.fork = None;
+        self.skips.clear();
+        self.cloned = 0;
     }
 
     /// Runs to the end. If a frame is straddled, the other reading is run too, after this one.
@@ -155,14 +184,18 @@ impl Machine {
             }
             self.state = linear;
         }
+        for (state, at) in std::mem::take(&mut self.skips) {
+            self.run_skipped(state, at, obs);
+        }
         run
     }
 
-    /// Runs at most about `max_steps` opcodes of the linear reading. None: it could go on.
+    /// Runs the linear reading until about `max_steps` opcodes in all. None: it could go on, by another call.
     pub fn trial(&mut self, obs: &mut dyn Observer, max_steps: u64) -> Option<Run> {
         let end = self.run_one(obs, max_steps);
         match end {
-            End::Exhausted(_) => None,
+            // The budget itself is not asked again: that would never end.
+            End::Exhausted(_) if self.state.steps >= max_steps => None,
             end => Some(self.summary(end)),
         }
     }
@@ -216,9 +249,7 @@ impl Machine {
             if let Err(e) = self.budget.memory(state.held()) {
                 return End::Exhausted(e);
             }
-            if state.steps >= max_steps {
-                return End::Exhausted(Exhausted(wb_blob::Resource::Steps));
-            }
+            let spent = state.steps >= max_steps;
             match flow {
                 Flow::More { at, need: n } => {
                     if at >= state.len {
@@ -229,9 +260,16 @@ impl Machine {
                     }
                     self.at = at;
                     need = n.min(state.len - at);
+                    if spent {
+                        return End::Exhausted(Exhausted(wb_blob::Resource::Steps));
+                    }
                     continue;
                 }
                 Flow::Jump(at) => self.at = at,
+                Flow::Skip { from, to } => {
+                    self.at = to;
+                    self.note_skip(from, obs);
+                }
                 Flow::Line { at } => match self.long_line(at, obs) {
                     Ok(next) => self.at = next,
                     Err(end) => return end,
@@ -251,8 +289,49 @@ impl Machine {
                     return End::Error { at, what };
                 }
             }
+            if spent {
+                return End::Exhausted(Exhausted(wb_blob::Resource::Steps));
+            }
             need = 1;
         }
+    }
+
+    /// A loader with its own reading took the bytes from `from` on; would a plain unpickler reach a call there?
+    fn note_skip(&mut self, from: u64, obs: &mut dyn Observer) {
+        /// Bytes of state copied at most for such second readings.
+        const MAX_COPIED: u64 = 512 << 20;
+        if !self.state.could_call(from) {
+            return;
+        }
+        self.cloned = self.cloned.saturating_add(self.state.held());
+        if self.cloned > MAX_COPIED || self.skips.len() >= 64 {
+            let detail = "too many arrays that are opcodes as well: not all are read both ways";
+            return self.state.structure(obs, from, "pickle-array-is-opcodes", detail);
+        }
+        let mut state = self.state.clone();
+        state.linear_only = true;
+        // Most honest arrays fail within a few opcodes: keep only those that do not.
+        let mut watch = Watch(false);
+        let main = std::mem::replace(&mut self.state, state.clone());
+        let at = std::mem::replace(&mut self.at, from);
+        let limit = self.state.steps.saturating_add(1 << 20);
+        self.run_one(&mut watch, limit);
+        self.state = main;
+        self.at = at;
+        if watch.0 {
+            self.skips.push((state, from));
+        }
+    }
+
+    /// The other reading of bytes that were skipped, known to reach a call.
+    fn run_skipped(&mut self, state: State, at: u64, obs: &mut dyn Observer) {
+        let main = std::mem::replace(&mut self.state, state);
+        let here = std::mem::replace(&mut self.at, at);
+        let detail = "what one loader reads as an array are opcodes for a plain unpickler";
+        self.state.structure(obs, at, "pickle-array-is-opcodes", detail);
+        self.run_one(obs, u64::MAX);
+        self.state = main;
+        self.at = here;
     }
 
     /// A frame opens at `at`, its first byte.
@@ -386,12 +465,44 @@ impl State {
             clean_since: start,
             frame_end: u64::MAX,
             file_reader: false,
+            linear_only: false,
             reported: HashSet::new(),
             imports: 0,
             calls: 0,
             steps: 0,
             has_proto: false,
         }
+    }
+
+    /// Could the opcodes at `from` reach a call from this state? Only a quick look: raw data mostly cannot.
+    fn could_call(&self, from: u64) -> bool {
+        const MAX: usize = 200_000;
+        let callable =
+            |v: Option<&Val>| v.is_some_and(|v| matches!(v.tag(), Tag::Global | Tag::Object | Tag::Opaque));
+        let from_top = |n: usize| self.stack.len().checked_sub(n).filter(|&i| i >= self.fence());
+        for (i, op) in crate::disassemble::disassemble(&self.source.blob, from).take(MAX).enumerate() {
+            let Ok(op) = op else { return false };
+            let first = i == 0;
+            match op.opcode.code {
+                crate::opcode::REDUCE | crate::opcode::NEWOBJ if first => {
+                    return from_top(2).is_some_and(|i| callable(self.stack.get(i)));
+                }
+                crate::opcode::NEWOBJ_EX if first => {
+                    return from_top(3).is_some_and(|i| callable(self.stack.get(i)));
+                }
+                crate::opcode::OBJ if first => {
+                    return self.marks.last().is_some_and(|&m| callable(self.stack.get(m)));
+                }
+                crate::opcode::REDUCE
+                | crate::opcode::NEWOBJ
+                | crate::opcode::NEWOBJ_EX
+                | crate::opcode::OBJ
+                | crate::opcode::INST
+                | crate::opcode::BUILD => return true,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Bytes of state held.

@@ -18,8 +18,9 @@ pub enum Nested {
 
 /// Receives events in the order in which a loader would cause them.
 pub trait Observer {
-    /// An object is imported (GLOBAL, STACK_GLOBAL, INST, EXT or symbolically).
-    fn import(&mut self, _offset: u64, _callee: &Callee) {}
+    /// An object is imported (GLOBAL, STACK_GLOBAL, INST, EXT or symbolically). The id is the same for the same
+    /// callee in the same run, see [`PendingCall::callee_id`].
+    fn import(&mut self, _offset: u64, _id: u32, _callee: &Callee) {}
     /// Something is called, or an object's state or items are set.
     fn call(&mut self, _call: &PendingCall<'_>) {}
     /// Readers disagree here.

@@ -18,7 +18,7 @@ pub(crate) fn call(
     args: &[Value],
     kwargs: &[(Value, Value)],
 ) -> String {
-    let name = escape(&callee.rendering);
+    let name = short(&callee.rendering);
     let subject = if on_import { name.clone() } else { format!("{name}(...)") };
     let mut out = match how {
         How::Newobj | How::NewobjEx => format!("{name}.__new__({name}"),
@@ -70,9 +70,17 @@ pub(crate) fn call(
         _ => ")",
     });
     if !callee.via.is_empty() {
-        let _ = write!(out, " via {}", escape(&callee.via));
+        let _ = write!(out, " via {}", short(&callee.via));
     }
     out
+}
+
+/// A name escaped and bounded.
+fn short(name: &str) -> String {
+    match name.char_indices().nth(MAX / 2) {
+        Some((end, _)) => format!("{}...", escape(name.get(..end).unwrap_or(""))),
+        None => escape(name),
+    }
 }
 
 fn comma(out: &mut String, first: &mut bool) {
@@ -154,10 +162,10 @@ pub(crate) fn value(out: &mut String, v: &Value, depth: u32) {
             out.push('}');
             Ok(())
         }
-        Value::Global { module, name } if name.is_empty() => out.write_str(&escape(module)),
-        Value::Global { module, name } => write!(out, "{}.{}", escape(module), escape(name)),
+        Value::Global { module, name } if name.is_empty() => out.write_str(&short(module)),
+        Value::Global { module, name } => write!(out, "{}.{}", short(module), short(name)),
         Value::Object { made_by, args, .. } => {
-            let _ = write!(out, "{}", escape(made_by));
+            let _ = write!(out, "{}", short(made_by));
             seq(out, args, "(", ")", depth);
             Ok(())
         }

@@ -11,7 +11,7 @@ use wb_pickle::{Callee, End, Machine, Nested, Observer, PendingCall, PendingValu
 struct Log(String);
 
 impl Observer for Log {
-    fn import(&mut self, offset: u64, callee: &Callee) {
+    fn import(&mut self, offset: u64, _: u32, callee: &Callee) {
         let _ = writeln!(self.0, "import {offset} {}", callee.rendering);
     }
     fn call(&mut self, call: &PendingCall<'_>) {

@@ -14,7 +14,7 @@ use wb_verdict::{CallClass, FactKind, How};
 /// Raw pickle.
 pub struct Pickle;
 
-/// Opcodes that a trial runs at most.
+/// Opcodes after which a stream that names its protocol needs no further trial.
 const TRIAL_STEPS: u64 = 20_000;
 
 /// What a trial found out.
@@ -37,7 +37,7 @@ struct Trial {
 }
 
 impl Observer for Trial {
-    fn import(&mut self, offset: u64, callee: &Callee) {
+    fn import(&mut self, offset: u64, _: u32, callee: &Callee) {
         // Any byte string may begin like an extension code; unregistered, it ends the load.
         let extension = callee.rendering.starts_with("copyreg.extension(");
         if !self.known_import && !extension && callee.is_plausible() && !callee.module.is_empty() {
@@ -81,12 +81,16 @@ pub(super) fn plausible(blob: &Blob, at: u64) -> (Plausible, Option<u64>) {
     let budget = Budget::new(Limits::default());
     let mut machine = Machine::with_chunk(blob, at, &budget, 32 << 10);
     let mut seen = Trial::default();
-    let run = machine.trial(&mut seen, TRIAL_STEPS);
-    let sure = seen.called || seen.known_import;
-    let Some(run) = run else {
-        // Still going: more than chance, unless it is one byte over and over.
-        return (if sure || machine.has_proto() { Plausible::Yes } else { Plausible::Perhaps }, None);
+    let mut steps = TRIAL_STEPS;
+    let run = loop {
+        match machine.trial(&mut seen, steps) {
+            Some(run) => break run,
+            None if seen.called || seen.known_import || machine.has_proto() => return (Plausible::Yes, None),
+            // Padding must not hide what follows it. Text and numbers never get this far.
+            None => steps = steps.saturating_mul(8),
+        }
     };
+    let sure = seen.called || seen.known_import;
     match run.end {
         End::Stop(end) => {
             let strong = sure || run.has_proto || (run.steps > 3 && end == blob.len());
@@ -116,7 +120,7 @@ impl Format for Pickle {
         let mut at = 0;
         let mut best = Claim::No;
         // A harmless first pickle must not hide a second one behind weaker evidence.
-        for _ in 0..8 {
+        for _ in 0..1000 {
             match plausible(&probe.blob, at) {
                 (Plausible::Yes, _) => return Claim::Strong,
                 (Plausible::Perhaps, next) => {

@@ -37,8 +37,9 @@ pub(super) struct Collector<'c, 'a> {
     cx: &'c mut Cx<'a>,
     blob: &'c Blob,
     known: HashMap<Use, Known>,
-    imports: HashMap<Callee, u64>,
-    called: HashSet<Callee>,
+    /// Imports by callee id: first offset.
+    imports: HashMap<u32, (u64, Callee)>,
+    called: HashSet<u32>,
     facts: u64,
     /// Storages named by persistent ids (torch's legacy format).
     pub storages: Storages,
@@ -79,25 +80,11 @@ impl<'c, 'a> Collector<'c, 'a> {
                 rest.push((at, fact));
             }
         }
-        for (callee, at) in self.imports {
-            if self.called.contains(&callee) {
+        for (id, (at, callee)) in self.imports {
+            if self.called.contains(&id) {
                 continue;
             }
-            let call = catalogue::classify(&import_of(at, &callee));
-            if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.is_plausible())
-            {
-                continue;
-            }
-            let kind = FactKind::Call {
-                callable: escape(&callee.rendering),
-                module: escape(&callee.module),
-                name: escape(&callee.name),
-                how: How::Data,
-                call,
-                rendering: escape(&callee.rendering),
-                plain_args: true,
-                count: 1,
-            };
+            let Some(kind) = held(at, &callee, sure) else { continue };
             rest.push((at, kind));
         }
         rest.sort_by_key(|(at, _)| *at);
@@ -110,9 +97,20 @@ impl<'c, 'a> Collector<'c, 'a> {
 }
 
 impl Observer for Collector<'_, '_> {
-    fn import(&mut self, offset: u64, callee: &Callee) {
-        if !self.imports.contains_key(callee) {
-            self.imports.insert(callee.clone(), offset);
+    fn import(&mut self, offset: u64, id: u32, callee: &Callee) {
+        /// Imports kept until it is known whether they are called; further ones are recorded at once.
+        const MAX_KEPT: usize = 20_000;
+        if self.imports.len() >= MAX_KEPT {
+            if !self.imports.contains_key(&id)
+                && let Some(kind) = held(offset, callee, true)
+            {
+                self.facts += 1;
+                self.cx.fact(Some(offset), kind);
+            }
+            return;
+        }
+        if !self.imports.contains_key(&id) {
+            self.imports.insert(id, (offset, callee.clone()));
             self.cx.explain(offset, || match (callee.module.as_str(), callee.name.as_str()) {
                 ("", _) => format!("# reaches {}", escape(&callee.rendering)),
                 (module, "") => format!("import {}", escape(module)),
@@ -131,10 +129,7 @@ impl Observer for Collector<'_, '_> {
             plain: call.plain(),
         };
         let known = self.known.entry(key).or_insert_with(|| {
-            let c = call.callee();
-            if c.module.is_empty() || !self.called.contains(c) {
-                self.called.insert(c.clone());
-            }
+            self.called.insert(call.callee_id());
             Known { class: None, distinct: 0, fact: None, more: 0 }
         });
         if known.fact.is_some() && known.class.is_some() {
@@ -147,9 +142,9 @@ impl Observer for Collector<'_, '_> {
         let fixed = !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how);
         let harmless = class == CallClass::Harmless;
         let fact = |count| FactKind::Call {
-            callable: escape(as_call.callable),
-            module: escape(as_call.module),
-            name: escape(as_call.name),
+            callable: short(as_call.callable),
+            module: short(as_call.module),
+            name: short(as_call.name),
             how: call.how,
             call: class.clone(),
             rendering: decoded.rendering(),
@@ -213,6 +208,33 @@ impl Observer for Collector<'_, '_> {
 
     fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<u64> {
         joblib::after_build(self.cx, self.blob, object, state, next)
+    }
+}
+
+/// The fact that an import is held as data; none for names that only text would give.
+fn held(at: u64, callee: &Callee, sure: bool) -> Option<FactKind> {
+    let call = catalogue::classify(&import_of(at, callee));
+    if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.is_plausible()) {
+        return None;
+    }
+    Some(FactKind::Call {
+        callable: short(&callee.rendering),
+        module: short(&callee.module),
+        name: short(&callee.name),
+        how: How::Data,
+        call,
+        rendering: short(&callee.rendering),
+        plain_args: true,
+        count: 1,
+    })
+}
+
+/// A name escaped and bounded.
+fn short(name: &str) -> String {
+    const MAX: usize = 300;
+    match name.char_indices().nth(MAX) {
+        Some((end, _)) => format!("{}...", escape(name.get(..end).unwrap_or(""))),
+        None => escape(name),
     }
 }
 
