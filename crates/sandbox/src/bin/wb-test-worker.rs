@@ -73,7 +73,8 @@ fn deep(n: u64) -> u64 {
 
 /// Tries what a worker must not be able to do, and reports each attempt that succeeded.
 fn probe(blob: &Blob, options: &Options) -> Facts {
-    let attempts: [(&str, fn() -> bool); 9] = [
+    type Attempt = (&'static str, fn() -> bool);
+    let attempts: [Attempt; 9] = [
         ("open a file", || File::open("/etc/passwd").is_ok()),
         ("list a folder", || std::fs::read_dir("/").is_ok()),
         ("look at a path", || std::fs::metadata("/etc/passwd").is_ok()),
