@@ -129,3 +129,22 @@ async fn links_follow_the_public_address() {
     }
     assert_eq!(get("/hf/healthz").at(&gate).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gate_speaks_tls() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = wb_gateway::Tls { cert, key };
+    let gate = support::before_with(&hub, |c| c.tls = Some(tls)).await;
+    assert!(gate.url.starts_with("https://"));
+    let client = reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy().build().unwrap();
+    let r = client.get(format!("{}/acme/tiny/resolve/main/evil.pkl", gate.url)).send().await.unwrap();
+    assert_eq!(r.status().as_u16(), 403);
+    let said = r.headers()["x-error-message"].to_str().unwrap();
+    assert!(said.contains(&format!("{}/r/", gate.url)), "{said}");
+}

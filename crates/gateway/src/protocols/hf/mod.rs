@@ -65,14 +65,15 @@ pub async fn serve(gate: &Arc<Gate>, who: &Requester, parts: Parts, body: Body) 
         }
         Ok(Route::WhoAmI) => meta::whoami(gate, who).await,
         Ok(Route::List(kind)) => meta::list(gate, who, kind, query).await,
-        Ok(Route::Write) => refusal::answer(StatusCode::METHOD_NOT_ALLOWED, NO_WRITES),
-        Ok(Route::Git) => refusal::plain(StatusCode::FORBIDDEN, NO_GIT),
-        Ok(Route::LfsBatch) => lfs_refusal(),
+        Ok(Route::Write) => unread(body, refusal::answer(StatusCode::METHOD_NOT_ALLOWED, NO_WRITES)).await,
+        Ok(Route::Git) => unread(body, refusal::plain(StatusCode::FORBIDDEN, NO_GIT)).await,
+        Ok(Route::LfsBatch) => unread(body, lfs_refusal()).await,
         Ok(Route::Xet) => refusal::answer(StatusCode::NOT_FOUND, NO_XET),
         Ok(Route::Waiting { .. }) | Err(NoRoute::Unknown) => {
             // Escaped by the debug format: a path is whatever a client sends.
             tracing::info!(method = %parts.method, path = ?raw, from = %who.address, "unknown route");
-            refusal::answer(StatusCode::NOT_FOUND, "weighbridge: no such route at this gate")
+            let text = "weighbridge: no such route at this gate";
+            unread(body, refusal::answer(StatusCode::NOT_FOUND, text)).await
         }
         Err(NoRoute::Malformed) => refusal::answer(StatusCode::BAD_REQUEST, "weighbridge: malformed path"),
     }
@@ -92,6 +93,18 @@ fn kind(route: &Result<Route, NoRoute>) -> &'static str {
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name).and_then(|v| v.to_str().ok()).map(Into::into)
+}
+
+/// Answers a request whose body nobody wants.
+///
+/// A connection with bytes left unread is closed, and a client that meant to use it again sees its next request fail
+/// without an answer. So a short body is read and dropped; behind a long one the answer says that the connection ends.
+async fn unread(body: Body, mut response: Response) -> Response {
+    let read = axum::body::to_bytes(body, meta::MAX_BODY);
+    if !matches!(tokio::time::timeout(meta::BODY_TIME, read).await, Ok(Ok(_))) {
+        response.headers_mut().insert(header::CONNECTION, axum::http::HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// git-lfs prints `message`.
