@@ -100,7 +100,8 @@ pub(crate) struct State {
     pub frame_end: u64,
     /// Reads as the C unpickler does from a file: an argument that crosses a frame's end is read from there on.
     pub file_reader: bool,
-    /// Loaders that take bytes from the stream for themselves are not asked.
+    /// Loaders that take bytes from the stream for themselves are not asked. This reading is a second one, whose
+    /// calls count but whose oddities do not: raw numbers may be opcodes by chance.
     pub linear_only: bool,
     pub reported: HashSet<&'static str>,
     pub imports: u64,
@@ -327,8 +328,6 @@ impl Machine {
     fn run_skipped(&mut self, state: State, at: u64, obs: &mut dyn Observer) {
         let main = std::mem::replace(&mut self.state, state);
         let here = std::mem::replace(&mut self.at, at);
-        let detail = "what one loader reads as an array are opcodes for a plain unpickler";
-        self.state.structure(obs, at, "pickle-array-is-opcodes", detail);
         self.run_one(obs, u64::MAX);
         self.state = main;
         self.at = here;
@@ -512,7 +511,7 @@ impl State {
 
     /// Reports a structural fact once per code and run.
     pub(crate) fn structure(&mut self, obs: &mut dyn Observer, at: u64, code: &'static str, detail: &str) {
-        if self.reported.insert(code) {
+        if !self.linear_only && self.reported.insert(code) {
             obs.structure(at, code, detail);
         }
     }

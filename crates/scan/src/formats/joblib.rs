@@ -27,7 +27,10 @@ pub(super) fn after_build(
     match made_by.name.as_str() {
         "NumpyArrayWrapper" => Some(array(cx, blob, state, next)),
         "NDArrayWrapper" | "ZNDArrayWrapper" => {
-            if let Some(Value::Str { text, .. }) = state.get("filename").map(|v| v.value()) {
+            // The companion is a file of its own and judged as such; a path out of the folder is not.
+            if let Some(Value::Str { text, .. }) = state.get("filename").map(|v| v.value())
+                && text.contains(['/', '\\'])
+            {
                 let detail =
                     format!("joblib loads the companion file '{}' with pickles allowed", escape(&text));
                 cx.fact(

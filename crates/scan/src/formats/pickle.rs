@@ -118,24 +118,17 @@ impl Format for Pickle {
             return Claim::No;
         }
         let mut at = 0;
-        let mut best = Claim::No;
         // A harmless first pickle must not hide a second one behind weaker evidence.
         for _ in 0..1000 {
             match plausible(&probe.blob, at) {
                 (Plausible::Yes, _) => return Claim::Strong,
-                (Plausible::Perhaps, next) => {
-                    if at == 0 {
-                        best = Claim::Weak;
-                    }
-                    match next {
-                        Some(next) => at = next,
-                        None => break,
-                    }
-                }
+                (Plausible::Perhaps, Some(next)) if next < probe.blob.len() => at = next,
+                (Plausible::Perhaps, _) => return Claim::Weak,
                 (Plausible::No, _) => break,
             }
         }
-        best
+        // Opcodes that fit, STOP, and then something else: text can do that. Padding cannot.
+        if at > 0 && is_padding(&probe.blob, at).unwrap_or(false) { Claim::Weak } else { Claim::No }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
