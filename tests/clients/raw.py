@@ -198,6 +198,18 @@ class Raw:
         if self.stub:
             assert self.stub.seen().count(" POST ") == before, "a write reached the upstream"
 
+    def case_connection_lives_on_after_a_refused_write(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.gate.port, timeout=30)
+        headers = {"User-Agent": HUB_AGENT, "Content-Type": "application/json"}
+        for _ in range(30):
+            for path in ("/api/repos/create", "/acme/tiny.git/git-receive-pack", "/nothing/here/at/all"):
+                c.request("POST", path, body=b"{" + b" " * 2000 + b"}", headers=headers)
+                r = c.getresponse()
+                assert r.status in (403, 404, 405) and r.getheader("connection") != "close", (path, r.status)
+                r.read()
+        c.request("GET", "/acme/tiny/resolve/main/config.json", headers=headers)
+        assert c.getresponse().status == 200
+
     def case_unknown_routes_are_404(self):
         for path in (
             "/api/agent-harnesses",
