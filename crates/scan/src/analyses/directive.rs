@@ -1,5 +1,6 @@
 //! Text in metadata and configuration that names code to run.
 
+use wb_blob::Blob;
 use wb_verdict::escape;
 
 /// A directive found in text: stable code and bounded, escaped evidence.
@@ -273,6 +274,10 @@ fn json_key(
         (_, Value::String(s)) => {
             if let Some((code, detail)) = commands_in_config(s) {
                 found(Finding::Directive(code, format!("{}: {detail}", shown())));
+            } else if s.len() >= 24
+                && let Some(what) = encoded(s)
+            {
+                found(Finding::Directive("encoded-content", format!("{}: {what} in base64", shown())));
             }
         }
         _ => {}
@@ -303,33 +308,82 @@ fn lambda(text: &str) -> bool {
 
 /// Lines of YAML-like text that make loaders import or call something.
 pub(crate) fn in_yaml(text: &str, found: &mut dyn FnMut(Finding<'_>)) {
-    for line in text.lines() {
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        // Double-quoted YAML may spell an underscore as an escape.
+        let spelled;
+        let line = if line.contains("\\x5") || line.contains("\\u005") {
+            spelled = line
+                .replace("\\x5f", "_")
+                .replace("\\x5F", "_")
+                .replace("\\u005f", "_")
+                .replace("\\u005F", "_");
+            &spelled[..]
+        } else {
+            line
+        };
         let line = line.trim_start_matches([' ', '\t', '-']).trim_end();
         if line.starts_with('#') {
             continue;
         }
         if let Some(at) = line.find("!!python/").or_else(|| line.find("tag:yaml.org,2002:python/")) {
             let tag = &line[at..];
-            let name = tag.split(':').nth(1).and_then(|t| t.split_whitespace().next()).unwrap_or("");
+            let name =
+                tag.rsplit_once(':').map_or("", |(_, name)| name.split_whitespace().next().unwrap_or(""));
+            let name = tag.split("python/").nth(1).and_then(|t| t.split(':').nth(1)).unwrap_or(name);
             let code = if dangerous_name(name) { "hydra-target-dangerous" } else { "yaml-python-tag" };
             found(Finding::Directive(code, bounded(tag)));
         }
-        let flow = line.find("_target_");
-        if let Some(at) = flow {
+        for (at, _) in line.match_indices("_target_") {
             let rest = line[at + 8..].trim_start_matches(['"', '\'']).trim_start();
-            if let Some(value) = rest.strip_prefix([':', '=']) {
-                let value = value.trim().trim_matches(['"', '\'']);
-                let value = value.split([',', '}', '#', '"', '\'']).next().unwrap_or(value).trim();
-                if !value.is_empty() {
-                    let (code, detail) = hydra_target(value);
-                    found(Finding::Directive(code, detail));
-                }
+            let explicit = line.starts_with('?') && rest.is_empty();
+            let mut value = rest.strip_prefix([':', '=']).map(str::trim);
+            if explicit || value.is_some_and(|v| matches!(v, "" | ">" | "|" | ">-" | "|-")) {
+                value = lines.peek().map(|next| next.trim().trim_start_matches(':').trim());
+            }
+            let Some(value) = value else { continue };
+            let value = value.trim_matches(['"', '\'']);
+            let value = value.split([',', '}', '#', '"', '\'']).next().unwrap_or(value).trim();
+            if !value.is_empty() {
+                let (code, detail) = hydra_target(value);
+                found(Finding::Directive(code, detail));
             }
         }
         if line.contains("${oc.env:") || line.contains("${oc.decode:") || line.contains("${eval:") {
             found(Finding::Directive("config-resolver", bounded(line)));
         }
     }
+}
+
+/// Base64 text that hides a pickle, an archive or a program.
+pub(crate) fn encoded(text: &str) -> Option<&'static str> {
+    const MIN: usize = 24;
+    const MAX: usize = 4 << 20;
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    let runs =
+        text.as_bytes().split(|b| !letters(*b) && *b != b'=').filter(|r| (MIN..MAX).contains(&r.len()));
+    runs.take(1000).find_map(|run| {
+        let bytes: Vec<u8> = run.iter().copied().filter(|b| *b != b'=').collect();
+        let decoded = base64_bytes(&bytes);
+        super::opaque::hidden(&Blob::from_vec(decoded.clone()), &decoded[..decoded.len().min(4096)])
+    })
+}
+
+/// Decodes base64 of either alphabet (RFC 4648); an incomplete last group is dropped.
+fn base64_bytes(text: &[u8]) -> Vec<u8> {
+    let value = |b: u8| match b {
+        b'A'..=b'Z' => b - b'A',
+        b'a'..=b'z' => b - b'a' + 26,
+        b'0'..=b'9' => b - b'0' + 52,
+        b'+' | b'-' => 62,
+        _ => 63,
+    };
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    for group in text.chunks(4) {
+        let n = group.iter().fold(0u32, |n, b| n << 6 | u32::from(value(*b))) << (6 * (4 - group.len()));
+        out.extend(&n.to_be_bytes()[1..group.len().max(1)]);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -355,6 +409,26 @@ mod tests {
         });
         let codes: Vec<_> = all.iter().map(|a| a.0).collect();
         assert_eq!(codes, ["hydra-target-dangerous", "hydra-target", "yaml-python-tag"]);
+    }
+
+    #[test]
+    fn yaml_in_other_spellings() {
+        let mut codes = Vec::new();
+        let text = "? _target_\n: os.system\na: {\"\\x5ftarget_\": builtins.exec}\nb: {_target_: a.B, c: {_target_: os.x}}\n_target_:\n  os.y\n";
+        in_yaml(text, &mut |f| {
+            if let Finding::Directive(code, _) = f {
+                codes.push(code);
+            }
+        });
+        assert_eq!(codes.iter().filter(|c| **c == "hydra-target-dangerous").count(), 4, "{codes:?}");
+    }
+
+    #[test]
+    fn base64_is_decoded() {
+        // cposix\nsystem\n(S'id'\ntR.
+        assert_eq!(encoded("Y3Bvc2l4CnN5c3RlbQooUydpZCcKdFIu"), Some("pickle"));
+        assert_eq!(encoded("aGVsbG8gd29ybGQgdGhpcyBpcyBwbGFpbiB0ZXh0"), None);
+        assert_eq!(encoded("an ordinary sentence with nothing in it at all"), None);
     }
 
     #[test]

@@ -333,7 +333,8 @@ impl Check {
 
     fn attribute(&mut self, name: &str) {
         for part in name.split('.') {
-            if part.starts_with("__") || names::INTERNALS.contains(&part) {
+            let leads_in = part.starts_with('_') && part.contains("__");
+            if leads_in || names::INTERNALS.contains(&part) {
                 self.danger(format!("attribute {part}"));
             } else if part.starts_with('_') || part.contains('\\') {
                 self.doubt(format!("attribute {part}"));

@@ -5,5 +5,6 @@ pub(crate) mod jinja;
 mod jinja_names;
 #[cfg(test)]
 mod jinja_tests;
+pub(crate) mod lenient_json;
 pub(crate) mod opaque;
 pub(crate) mod paths;

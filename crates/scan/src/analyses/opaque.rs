@@ -114,7 +114,7 @@ fn identifier(name: &[u8]) -> bool {
     !name.is_empty()
         && name.len() < 256
         && !name[0].is_ascii_digit()
-        && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.') || *b >= 0x80)
+        && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
 }
 
 /// Walks pickle opcodes from `start`: true once a named global has been imported and then used.
@@ -138,6 +138,9 @@ struct Walk {
     ran_out: bool,
     names: u32,
     imported: bool,
+    /// Imported in a way that chance produces too: counts only in a stream with beginning and end.
+    perhaps: bool,
+    perhaps_used: bool,
     protocol: bool,
 }
 
@@ -214,10 +217,16 @@ fn step(window: &mut Window, at: u64, w: &mut Walk) -> Option<u64> {
             }
             w.protocol |= protocol >= 2;
         }
-        0x82..=0x84 => w.imported = true,
-        0x93 if w.names >= 1 || (w.protocol && at >= 8) => w.imported = true,
-        b'R' | b'b' | b'o' | b'a' | b'e' | b's' | b'u' | 0x81 | 0x90 | 0x92 if w.imported => w.used = true,
-        b'.' => w.end = Some(next),
+        0x93 if w.names >= 2 => w.imported = true,
+        0x82..=0x84 | 0x93 => w.perhaps = true,
+        b'R' | b'b' | b'o' | b'a' | b'e' | b's' | b'u' | 0x81 | 0x90 | 0x92 => {
+            w.used |= w.imported;
+            w.perhaps_used |= w.perhaps;
+        }
+        b'.' => {
+            w.end = Some(next);
+            w.used |= w.perhaps_used && w.protocol;
+        }
         _ => {}
     }
     if next > len {

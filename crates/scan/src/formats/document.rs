@@ -3,7 +3,7 @@
 
 use super::{Claim, Format, Probe};
 use crate::analyses::directive::{self, Finding};
-use crate::analyses::jinja;
+use crate::analyses::{jinja, lenient_json};
 use crate::cx::{Cx, Stop};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -44,7 +44,10 @@ fn encoding(head: &[u8]) -> Option<Encoding> {
     // Single-byte legacy text is text too, as long as it is mostly ASCII and has no control characters.
     let ascii = head.iter().filter(|b| b.is_ascii()).count();
     let legacy = ascii * 10 >= head.len() * 9;
-    ((cut || legacy) && !head.iter().any(|b| control(*b))).then_some(Encoding::Utf8)
+    // Vocabularies hold single control characters; binary data holds NULs or many.
+    let controls = head.iter().filter(|b| control(**b)).count();
+    let few = controls * 50 <= head.len() && !head.contains(&0);
+    ((cut || legacy) && few).then_some(Encoding::Utf8)
 }
 
 fn plausible16(rest: &[u8], high: usize) -> bool {
@@ -59,12 +62,7 @@ impl Format for Text {
     }
 
     fn claim(&self, probe: &Probe) -> Claim {
-        let ends_as_text = probe.tail.iter().rev().take(256).all(|b| !control(*b));
-        match encoding(&probe.head) {
-            Some(Encoding::Utf8) if ends_as_text => Claim::Weak,
-            Some(Encoding::Utf16Le | Encoding::Utf16Be) => Claim::Weak,
-            _ => Claim::No,
-        }
+        if encoding(&probe.head).is_some() { Claim::Weak } else { Claim::No }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
@@ -108,18 +106,10 @@ fn reading(code: &str, cx: &mut Cx<'_>) {
 }
 
 fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    let mut window = Window::new(blob.clone(), Window::CHUNK);
-    let mut at = 0;
-    while at < blob.len() {
-        let v = window.view(at, 1)?;
-        if let Some(n) = v.iter().position(|b| control(*b)) {
-            // Binary behind a text beginning: what it is, is looked for from there.
-            let pos = at + n as u64;
-            cx.structure(pos, "text-with-binary", "text that goes on as binary");
-            cx.member(format!("(bytes at {pos:#x})").as_bytes(), &blob.sub(pos..blob.len()));
-            break;
-        }
-        at += v.len() as u64;
+    if let Some(pos) = binary_from(blob)? {
+        // Binary behind a text beginning: what it is, is looked for from there.
+        cx.structure(pos, "text-with-binary", "text that goes on as binary");
+        cx.member(format!("(bytes at {pos:#x})").as_bytes(), &blob.sub(pos..blob.len()));
     }
     reading("text", cx);
     if json(blob, cx)? {
@@ -128,8 +118,41 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     if blob.len() <= LINES_MAX {
         let bytes = blob.read_range(0..blob.len())?;
         lines(&String::from_utf8_lossy(&bytes), cx);
+        return Ok(());
+    }
+    // Piece by piece, each up to its last line end.
+    let mut at = 0;
+    while at < blob.len() {
+        let bytes = blob.read_range(at..at + LINES_MAX / 4)?;
+        let whole = memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |n| n + 1);
+        lines(&String::from_utf8_lossy(&bytes[..whole]), cx);
+        at += whole as u64;
     }
     Ok(())
+}
+
+/// Where a text stops being one: the first byte that is no UTF-8, if a NUL follows anywhere.
+fn binary_from(blob: &Blob) -> Result<Option<u64>, Stop> {
+    let mut window = Window::new(blob.clone(), Window::CHUNK);
+    let mut at = 0;
+    let mut odd = None;
+    while at < blob.len() {
+        let v = window.view(at, 1)?;
+        if odd.is_none()
+            && let Err(e) = std::str::from_utf8(v)
+            && (e.error_len().is_some() || at + v.len() as u64 == blob.len())
+        {
+            odd = Some(at + e.valid_up_to() as u64);
+        }
+        if let Some(n) = memchr::memchr(0, v) {
+            let nul = at + n as u64;
+            return Ok(Some(odd.map_or(nul, |o| o.min(nul))));
+        }
+        // A character cut in two by the window begins the next one.
+        let cut = std::str::from_utf8(v).err().filter(|e| e.error_len().is_none() && e.valid_up_to() > 0);
+        at += cut.map_or(v.len(), |e| e.valid_up_to()) as u64;
+    }
+    Ok(None)
 }
 
 fn lines(text: &str, cx: &mut Cx<'_>) {
@@ -138,6 +161,7 @@ fn lines(text: &str, cx: &mut Cx<'_>) {
     }
     directive::in_yaml(text, &mut |f| record(f, "", cx));
     let start = text.trim_start_matches('\u{feff}').trim_start();
+    template(text, start, cx);
     if start.starts_with('<') {
         markup(text, cx);
     }
@@ -175,6 +199,19 @@ fn looks_like_python(text: &str) -> bool {
             [] => false,
         }
     })
+}
+
+/// Templates that stand alone (`chat_template.jinja`). Prose that quotes one is none, unless what it quotes is
+/// dangerous.
+fn template(text: &str, start: &str, cx: &mut Cx<'_>) {
+    if !text.contains("{{") && !text.contains("{%") {
+        return;
+    }
+    let whole = start.starts_with("{%") || start.starts_with("{{") || start.starts_with("{#");
+    let verdict = jinja::analyse(text);
+    if whole || matches!(verdict, jinja::Template::Dangerous(_)) {
+        cx.fact(None, verdict.into_fact());
+    }
 }
 
 /// XML and HTML: entities are resolved by loaders, scripts by viewers.
@@ -243,9 +280,24 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
     }
     let body = blob.sub(skipped..blob.len());
     // First the structure alone: nothing is recorded of what turns out to be no JSON.
-    let check = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
-    if check.into_iter::<serde::de::IgnoredAny>().any(|value| value.is_err()) {
-        return Ok(false);
+    let sound = |body: &Blob| {
+        let check = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
+        check.into_iter::<serde::de::IgnoredAny>().all(|value| value.is_ok())
+    };
+    let mut body = body;
+    if !sound(&body) {
+        if body.len() > LINES_MAX {
+            return Ok(false);
+        }
+        let bytes = body.read_range(0..body.len())?;
+        body = Blob::from_vec(lenient_json::strict(String::from_utf8_lossy(&bytes).as_bytes()));
+        if !sound(&body) {
+            if memchr::memmem::find(&bytes, b"\"chat_template\"").is_some() {
+                let why = jinja::Template::Unproved("a chat_template in what is not quite JSON".into());
+                cx.fact(None, why.into_fact());
+            }
+            return Ok(false);
+        }
     }
     reading("json", cx);
     let from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));

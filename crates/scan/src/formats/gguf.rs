@@ -270,6 +270,12 @@ fn text_value(key: &[u8], value: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<(), 
     if let Some((code, detail)) = directive::commands(&text) {
         cx.fact(Some(at), FactKind::Directive { code: code.into(), detail: format!("{shown}: {detail}") });
     }
+    if let Some(what) = directive::encoded(&text) {
+        cx.fact(
+            Some(at),
+            FactKind::Hidden { code: what.into(), detail: format!("base64 in the value of {shown}") },
+        );
+    }
     if let Some(what) = opaque::hidden(value, &bytes[..bytes.len().min(4096)]) {
         cx.fact(Some(at), FactKind::Hidden { code: what.into(), detail: format!("in the value of {shown}") });
         cx.member(key, value);

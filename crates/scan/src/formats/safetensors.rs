@@ -32,7 +32,9 @@ impl Format for Safetensors {
             return Claim::No;
         };
         let object = probe.head.get(8..).and_then(|h| h.trim_ascii_start().first()) == Some(&b'{');
-        if (2..1 << 36).contains(&n) && object { Claim::Strong } else { Claim::No }
+        // A length that is text is the beginning of some other file.
+        let text = probe.head.iter().take(8).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+        if n >= 2 && object && !text { Claim::Strong } else { Claim::No }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
@@ -53,15 +55,14 @@ impl Format for Safetensors {
         }
         let header = blob.sub(8..start);
         let (parsed, used) = parse(&header, cx);
-        let header_rest = header.sub(used.min(n)..n);
-        rest_of_header(&header_rest, 8 + used.min(n), cx)?;
         let parsed = match parsed {
-            Ok(h) => h,
+            Ok(h) => {
+                rest_of_header(&header.sub(used.min(n)..n), 8 + used.min(n), cx)?;
+                h
+            }
             Err(e) => {
                 cx.structure(8, "safetensors-bad-header", escape(&e));
-                if used == 0 {
-                    hidden(&header, 8, "in place of the header", cx)?;
-                }
+                hidden(&header, 8, "in place of the header", cx)?;
                 cx.member(b"(data)", &blob.sub(start..blob.len()));
                 return Err(Stop::malformed(8, "header is not what the format asks for"));
             }
@@ -292,6 +293,10 @@ fn metadata(h: &Header, cx: &mut Cx<'_>) {
                 directive::in_json(&json, "", &mut |f| super::document::record(f, &place, cx));
             }
             _ => directive::in_yaml(value, &mut |f| super::document::record(f, &place, cx)),
+        }
+        if let Some(what) = directive::encoded(value) {
+            let detail = format!("base64 in __metadata__.{key}");
+            cx.fact(Some(8), FactKind::Hidden { code: what.into(), detail });
         }
         if h.metadata.len() < 10_000 && value.len() >= 24 {
             let blob = Blob::from_vec(value.as_bytes().to_vec());
