@@ -15,6 +15,9 @@ pub(crate) struct Target {
     pub at: u64,
 }
 
+/// What a global with a computed name counts as made by.
+const COMPUTED: &str = "importlib.import_module";
+
 /// Longest rendering of a callee.
 const MAX_RENDERING: usize = 400;
 
@@ -89,11 +92,14 @@ impl State {
         if (known(module) && !module.is_str()) || (known(name) && !name.is_str()) {
             return Err(NOT_STR);
         }
-        match (self.name(module), self.name(name)) {
+        let names = (self.name(module), self.name(name));
+        let len = |n: &Option<String>| n.as_ref().map_or(0, String::len);
+        self.steps += (len(&names.0) + len(&names.1)) as u64 / 4;
+        match names {
             (Some(m), Some(n)) => Ok(self.import(&m, &n, at, obs)),
             (m, n) => {
                 let part = |s: Option<String>| s.unwrap_or_else(|| "<computed>".into());
-                let callee = Callee::other(format!("{}.{}", part(m), part(n)), "STACK_GLOBAL");
+                let callee = Callee::other(format!("{}.{}", part(m), part(n)), COMPUTED);
                 Ok(self.global(callee, at, obs))
             }
         }
@@ -143,7 +149,7 @@ impl State {
         let tampered = !self.planted.is_empty() && {
             let c = self.heap.callee(callee);
             let prefix = format!("{}.", c.rendering);
-            self.planted.keys().any(|k| k.starts_with(&prefix))
+            self.planted.range(prefix.clone()..).next().is_some_and(|(k, _)| k.starts_with(&prefix))
         };
         // What a second BUILD does depends on what the first one set.
         let tampered = tampered || self.second_build;
@@ -175,6 +181,7 @@ impl State {
         kwargs: Option<Val>,
         obs: &mut dyn Observer,
     ) -> Result<Val, &'static str> {
+        self.fan = 0;
         self.call_nested(target, args, kwargs, 0, obs)
     }
 
@@ -188,7 +195,11 @@ impl State {
     ) -> Result<Val, &'static str> {
         const MAX_DEPTH: u32 = 8;
         let Target { callee, how, at } = target;
+        /// Calls that one opcode may lead to.
+        const MAX_FAN: u32 = 64;
         let Some(id) = self.callee_id(callee) else { return Err("the object called is not callable") };
+        self.fan += 1;
+        let depth = if self.fan > MAX_FAN { MAX_DEPTH } else { depth };
         // What `partial(f, ...)` does when it is called is what `f` does: judged there if `f` is known.
         if depth < MAX_DEPTH
             && let Some((inner, packed, fixed)) = self.partial_target(callee, args)
@@ -199,6 +210,14 @@ impl State {
             }
         }
         self.emit(obs, at, how, id, Args::Packed(args), kwargs, false);
+        if !self.planted.is_empty() && depth < MAX_DEPTH {
+            for name in ["__new__", "__init__", "__call__"] {
+                if let Some(f) = self.planted_on_class(id, name) {
+                    let target = Target { callee: f, how: How::Indirect, at };
+                    let _ = self.call_nested(target, args, kwargs, depth + 1, obs);
+                }
+            }
+        }
         let symbolic =
             if depth < MAX_DEPTH { self.symbolic(target, id, args, kwargs, depth, obs) } else { None };
         let (result, exact) = match symbolic {
@@ -213,10 +232,12 @@ impl State {
 
     /// BUILD. Returns where the opcodes go on if the loader reads from the stream itself.
     pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<u64> {
+        self.fan = 0;
         match inst.tag() {
             Tag::Object => {
                 let o = self.heap.get_object(inst)?;
                 let (callee, planted, builds) = (o.callee, o.planted, o.builds);
+                let planted = planted.or_else(|| self.planted_on_class(callee, "__setstate__"));
                 if let Some(f) = planted {
                     // The second BUILD finds the `__setstate__` that the first one set.
                     let args = self.heap.seq(Kind::Tuple, &[state]);
@@ -258,13 +279,32 @@ impl State {
         }
     }
 
+    /// An attribute that the stream set on the class that made an object.
+    fn planted_on_class(&self, class: u32, attribute: &str) -> Option<Val> {
+        if self.planted.is_empty() {
+            return None;
+        }
+        self.planted.get(&format!("{}.{attribute}", self.heap.callee(class).rendering)).copied()
+    }
+
+    /// Calls what the stream set as `attribute` on a class or an instance of it.
+    fn call_planted(&mut self, f: Val, args: &[Val], at: u64, obs: &mut dyn Observer) {
+        let args = self.heap.seq(Kind::Tuple, args);
+        let _ = self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 1, obs);
+    }
+
+    /// Counts work that is more than one opcode's.
+    pub(crate) fn work(&mut self, items: usize) {
+        self.steps += items as u64 * 200;
+    }
+
     /// The dicts in a state: itself, or those of a `(dict, slots)` pair.
     fn state_dicts(&self, state: Val) -> Vec<Val> {
         match self.heap.get_seq(state) {
             Some(s) if s.kind == Kind::Dict => vec![state],
             Some(s) if s.kind == Kind::Tuple => {
                 let is_dict = |&v: &Val| self.heap.get_seq(v).is_some_and(|s| s.kind == Kind::Dict);
-                s.items.iter().copied().filter(is_dict).collect()
+                s.items.iter().copied().take(4).filter(is_dict).collect()
             }
             _ => Vec::new(),
         }
@@ -272,6 +312,19 @@ impl State {
 
     fn planted_state(&self, state: Val) -> Option<Val> {
         self.state_dicts(state).into_iter().find_map(|d| self.heap.get_seq(d).and_then(|s| s.planted))
+    }
+
+    /// The value that a state sets for an attribute.
+    fn state_item(&mut self, state: Val, name: &str) -> Option<Val> {
+        for dict in self.state_dicts(state) {
+            let items = self.heap.get_seq(dict)?.items.clone();
+            self.work(items.len().min(64));
+            let is_name = |k: Val| k.is_str() && self.text(k, 16).as_deref() == Some(name.as_bytes());
+            if let Some(pair) = items.chunks_exact(2).rev().take(256).find(|p| is_name(p[0])) {
+                return pair.get(1).copied();
+            }
+        }
+        None
     }
 
     /// Records that the items of `dict` became attributes of the import `path`.
@@ -283,6 +336,7 @@ impl State {
 
     fn plant_items(&mut self, path: &str, items: &[Val]) {
         let path = path.strip_suffix(".__dict__").unwrap_or(path);
+        self.work(items.len());
         for pair in items.chunks_exact(2) {
             if let [k, v] = *pair
                 && let Some(key) = self.name(k)
@@ -361,6 +415,7 @@ impl State {
 
     /// A method of something that is no built-in container is called with `items`.
     fn foreign(&mut self, to: Val, how: How, items: &[Val], at: u64, obs: &mut dyn Observer) {
+        self.fan = 0;
         let (id, on_import) = match (to.tag(), self.heap.get_object(to)) {
             (Tag::Object, Some(o)) => (o.callee, false),
             (Tag::Global, _) => (to.payload() as u32, true),
@@ -370,6 +425,26 @@ impl State {
             },
         };
         self.emit(obs, at, how, id, Args::Items(items), None, on_import);
+        // The methods called here can have been set as attributes by the stream itself.
+        let names: &[&str] = match how {
+            How::Append => &["extend", "append"],
+            How::AddItems => &["add", "update"],
+            _ => &["__setitem__"],
+        };
+        let state = self.heap.get_object(to).and_then(|o| o.state);
+        for name in names {
+            let own = state.and_then(|s| self.state_item(s, name));
+            let Some(f) = own.or_else(|| self.planted_on_class(id, name)) else { continue };
+            let whole = matches!(*name, "extend" | "update");
+            if whole {
+                let list = self.heap.seq(Kind::List, items);
+                self.call_planted(f, &[list], at, obs);
+            } else {
+                for item in items.iter().take(16) {
+                    self.call_planted(f, &[*item], at, obs);
+                }
+            }
+        }
         if how == How::SetItem && on_import {
             let path = self.heap.callee(id).rendering.clone();
             match path.as_str() {

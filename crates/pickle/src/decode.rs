@@ -13,6 +13,8 @@ const MAX_TEXT: usize = 4096;
 const MAX_DEPTH: u32 = 8;
 const MAX_NODES: u32 = 600;
 const MAX_WIDTH: usize = 128;
+/// Most items of a container that are followed one by one.
+const MAX_ITEMS: usize = 4096;
 
 impl State {
     /// `v` as a tree.
@@ -130,7 +132,7 @@ impl State {
 
     /// A string value that can be a name.
     pub(crate) fn name(&self, v: Val) -> Option<String> {
-        const MAX_NAME: usize = 16 << 10;
+        const MAX_NAME: usize = 4 << 10;
         let bytes = self.text(v, MAX_NAME)?;
         Some(match String::from_utf8(bytes) {
             Ok(s) => s,
@@ -145,7 +147,7 @@ impl State {
             Tag::Span => self.span_items(v),
             Tag::Node => {
                 let s = self.heap.get_seq(v)?;
-                if s.dropped {
+                if s.dropped || s.items.len() > MAX_ITEMS {
                     return None;
                 }
                 Some(match s.kind {

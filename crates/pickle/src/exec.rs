@@ -77,7 +77,7 @@ impl State {
                 if end > self.len {
                     steps += 1;
                     let at = base + p as u64;
-                    if len >= 1 << 30 {
+                    if len >= 1 << 30 || (len >= 1 << 24 && len / 64 > self.len) {
                         let detail = format!("a length of {len} bytes, beyond the end of the stream");
                         self.resource(obs, at, "pickle-length-beyond-end", &detail);
                     }
@@ -213,11 +213,13 @@ impl State {
                         fail!(UNDERFLOW)
                     };
                     self.tuple(from, base + p as u64);
+                    self.check_top(base + p as u64, obs);
                     p += 1;
                 }
                 op::TUPLE => {
                     let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
                     self.tuple(from, base + p as u64);
+                    self.check_top(base + p as u64, obs);
                     p += 1;
                 }
                 op::EMPTY_LIST => {
@@ -576,6 +578,11 @@ impl State {
     fn line(&mut self, code: u8, at: u64, line: &[u8], newline: u64, obs: &mut dyn Observer) -> Flow {
         let tag = match code {
             op::INT | op::LONG => {
+                const MAX_DIGITS: u64 = 100_000;
+                if newline.saturating_sub(at) > MAX_DIGITS {
+                    let detail = "an integer of more than 100000 digits: reading it takes quadratic time";
+                    self.resource(obs, at, "pickle-huge-integer", detail);
+                }
                 if line.len() < 64 && int_text_is_odd(line, code == op::LONG) {
                     self.structure(
                         obs,
@@ -632,6 +639,15 @@ impl State {
         if index > (1 << 20).max(at) {
             let detail = format!("memo index {index} after {} entries", self.memo.len());
             self.resource(obs, at, "pickle-memo-jump", &detail);
+        }
+    }
+
+    #[inline(always)]
+    fn check_top(&mut self, at: u64, obs: &mut dyn Observer) {
+        if let Some(&v) = self.stack.last()
+            && v.tag() == Tag::Node
+        {
+            self.check_size(v, at, obs);
         }
     }
 

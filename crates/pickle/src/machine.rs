@@ -8,7 +8,7 @@ use crate::literal::Source;
 use crate::memo::Memo;
 use crate::observer::Observer;
 use crate::val::{Tag, Val};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use wb_blob::{Blob, Budget, Exhausted, Window};
 
@@ -92,7 +92,7 @@ pub(crate) struct State {
     /// Extension codes registered by the stream itself.
     pub extensions: HashMap<u64, Val>,
     /// Attributes the stream sets on imports: dotted path -> value.
-    pub planted: HashMap<String, Val>,
+    pub planted: BTreeMap<String, Val>,
     /// The BUILD under way is not the first of its object.
     pub second_build: bool,
     /// No opcode but literals, marks, memo stores and tuples was executed from here on.
@@ -108,6 +108,8 @@ pub(crate) struct State {
     pub calls: u64,
     pub steps: u64,
     pub has_proto: bool,
+    /// Calls that the opcode under way has led to.
+    pub fan: u32,
 }
 
 /// Sees whether an import is called.
@@ -133,7 +135,7 @@ pub struct Machine {
 
 impl Machine {
     /// Bytes processed between two looks at the budget.
-    const SLICE: usize = 1 << 20;
+    const SLICE: usize = 128 << 10;
 
     /// A machine at the offset `start` of `blob`.
     pub fn new(blob: &Blob, start: u64, budget: &Budget) -> Self {
@@ -208,8 +210,17 @@ impl Machine {
 
     /// If STOP returned a list or tuple of strings: these, all of them.
     pub fn result_texts(&self) -> Option<Vec<String>> {
-        let items = self.state.items(*self.state.stack.last()?)?;
+        let v = *self.state.stack.last()?;
+        let items = match self.state.heap.get_seq(v) {
+            Some(s) if !s.dropped => s.items.clone(),
+            _ => self.state.items(v)?,
+        };
         items.into_iter().map(|v| self.state.name(v)).collect()
+    }
+
+    /// The byte at which the machine stands.
+    pub fn first_byte(&mut self) -> Option<u8> {
+        self.window.view(self.at, 1).ok()?.first().copied()
     }
 
     /// True if the stream names its protocol.
@@ -460,7 +471,7 @@ impl State {
             proto: 0,
             extensions: HashMap::new(),
             second_build: false,
-            planted: HashMap::new(),
+            planted: BTreeMap::new(),
             clean_since: start,
             frame_end: u64::MAX,
             file_reader: false,
@@ -470,6 +481,7 @@ impl State {
             calls: 0,
             steps: 0,
             has_proto: false,
+            fan: 0,
         }
     }
 

@@ -243,7 +243,7 @@ impl State {
         let Some(s) = self.heap.get_seq(v) else { return false };
         match s.kind {
             Kind::Dict => s.planted.is_none(),
-            Kind::Tuple => s.items.iter().all(|&i| match self.heap.get_seq(i) {
+            Kind::Tuple => s.items.iter().take(4).all(|&i| match self.heap.get_seq(i) {
                 Some(inner) => inner.planted.is_none(),
                 None => true,
             }),

@@ -156,22 +156,30 @@ impl State {
                 };
                 self.indirect(callee, packed, at, depth, obs)
             }
-            ("builtins" | "__builtin__", "map" | "filter") | ("functools" | "_functools", "reduce") => {
+            ("builtins" | "__builtin__", "map" | "filter") => {
                 let items = self.items(args)?;
                 let (&callee, rest) = items.split_first()?;
-                let firsts: Vec<Val> = match name.as_str() {
-                    "reduce" => self.items(*rest.first()?).unwrap_or_default().into_iter().take(2).collect(),
-                    _ => {
-                        let first =
-                            |&v: &Val| self.items(v).and_then(|i| i.first().copied()).unwrap_or(Val::OPAQUE);
-                        rest.iter().map(first).collect()
-                    }
-                };
+                let first = |&v: &Val| self.items(v).and_then(|i| i.first().copied()).unwrap_or(Val::OPAQUE);
+                let firsts: Vec<Val> = rest.iter().map(first).collect();
                 let packed = self.heap.seq(Kind::Tuple, &firsts);
                 if callee.tag() != Tag::None {
                     self.indirect(callee, packed, at, depth, obs);
                 }
                 None
+            }
+            ("functools" | "_functools", "reduce") => {
+                let items = self.items(args)?;
+                let callee = *items.first()?;
+                let mut rest = self.items(*items.get(1)?)?.into_iter();
+                let mut value = match items.get(2) {
+                    Some(&start) => start,
+                    None => rest.next()?,
+                };
+                for item in rest.take(16) {
+                    let packed = self.heap.seq(Kind::Tuple, &[value, item]);
+                    value = self.indirect(callee, packed, at, depth, obs)?;
+                }
+                Some(value)
             }
             ("torch._tensor", "_rebuild_from_type" | "_rebuild_from_type_v2") => {
                 let items = self.items(args)?;
@@ -387,7 +395,9 @@ impl State {
     fn expose(&mut self, args: Val, by: u32, loads: bool, at: u64, obs: &mut dyn Observer) {
         // A span holds no byte strings, so only deserialisers are asked about it.
         let candidates = match self.heap.get_seq(args) {
-            Some(s) => s.items.iter().any(|v| matches!(v.tag(), Tag::Bytes | Tag::Text | Tag::Object)),
+            Some(s) => {
+                s.items.iter().take(8).any(|v| matches!(v.tag(), Tag::Bytes | Tag::Text | Tag::Object))
+            }
             None => loads,
         };
         if !candidates && !loads {

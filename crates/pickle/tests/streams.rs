@@ -300,6 +300,38 @@ fn calls_without_a_call_opcode() {
 }
 
 #[test]
+fn methods_that_the_stream_sets_itself() {
+    // An instance attribute `append`, then APPENDS.
+    let mut own = cat(&[b"\x80\x04", &s("types"), &s("SimpleNamespace"), b"\x93)\x81}", &s("append")]);
+    own.extend(cat(&[&s("posix"), &s("system"), b"\x93sb(", &s("id"), b"e."]));
+    expect(&own, &["Indirect", CALL]);
+    // `__setstate__` and `__new__` set on the class.
+    let mut class = cat(&[b"\x80\x04", &s("m"), &s("C"), b"\x93\x94N}(", &s("__setstate__")]);
+    class.extend(cat(&[&s("posix"), &s("system"), b"\x93u\x86b0h\x00)\x81", &s("id"), b"b."]));
+    expect(&class, &["Build", "Indirect", CALL]);
+    let mut new = cat(&[b"\x80\x04", &s("m"), &s("C"), b"\x93\x94N}(", &s("__new__")]);
+    new.extend(cat(&[&s("posix"), &s("system"), b"\x93u\x86b0h\x00", &s("id"), b"\x85\x81."]));
+    expect(&new, &["Indirect", CALL]);
+}
+
+#[test]
+fn folds_are_followed() {
+    let mut fold =
+        cat(&[b"\x80\x04", &s("functools"), &s("reduce"), b"\x93", &s("builtins"), &s("getattr"), b"\x93]("]);
+    fold.extend(cat(&[
+        &s("path"),
+        &s("os"),
+        &s("system"),
+        b"e",
+        &s("importlib"),
+        &s("import_module"),
+        b"\x93",
+    ]));
+    fold.extend(cat(&[&s("shutil"), b"\x85R\x87R", &s("id"), b"\x85R."]));
+    expect(&fold, &["shutil.path.os.system('id')"]);
+}
+
+#[test]
 fn arguments_grown_after_they_were_pushed() {
     expect(
         &cat(&[b"\x80\x04(cpty\nspawn\n]", &s("/bin/true"), b"ao."]),
@@ -353,6 +385,10 @@ fn resource_bombs() {
     }
     laughs.push(b'.');
     expect(&laughs, &["pickle-expansion", "end Stop"]);
+    let doubled = cat(&[b"\x80\x04]", &b"2\x86".repeat(60), b"."]);
+    expect(&doubled, &["pickle-expansion", "end Stop"]);
+    let digits = cat(&[b"I", &b"9".repeat(200_000), b"\n."]);
+    expect(&digits, &["pickle-huge-integer", "end Stop"]);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn dtype(v: &PendingValue<'_>) -> Option<(u64, bool)> {
     let state = v.object_state().map(|s| s.value());
     // The state of a structured dtype holds its fields; objects may hide there.
     let hidden =
-        state.as_ref().is_some_and(|s| names_object(s, 0)) || state.as_ref().is_some_and(|s| flag_object(s));
+        state.as_ref().is_some_and(|s| names_object(s, 0)) || state.as_ref().is_some_and(flag_object);
     let objects = descr.has_objects() || hidden;
     match descr.item_size() {
         Some(n) => Some((n, objects)),

@@ -72,34 +72,52 @@ pub(super) fn import_of(offset: u64, callee: &Callee) -> Call<'_> {
     }
 }
 
+/// Looks whether pickles begin at offsets of one blob.
+pub(super) struct Prober {
+    machine: Machine,
+    blob: Blob,
+}
+
 /// Is there a pickle at `at`? The answer and, if the trial came to STOP, the offset after it.
 pub(super) fn plausible(blob: &Blob, at: u64) -> (Plausible, Option<u64>) {
-    let first = blob.read_range(at..at + 1).unwrap_or_default();
-    if first.first().and_then(|&b| opcode(b)).is_none() {
-        return (Plausible::No, None);
+    Prober::new(blob).plausible(at)
+}
+
+impl Prober {
+    pub(super) fn new(blob: &Blob) -> Self {
+        let machine = Machine::with_chunk(blob, 0, &Budget::new(Limits::default()), 32 << 10);
+        Self { machine, blob: blob.clone() }
     }
-    let budget = Budget::new(Limits::default());
-    let mut machine = Machine::with_chunk(blob, at, &budget, 32 << 10);
-    let mut seen = Trial::default();
-    let mut steps = TRIAL_STEPS;
-    let run = loop {
-        match machine.trial(&mut seen, steps) {
-            Some(run) => break run,
-            None if seen.called || seen.known_import || machine.has_proto() => return (Plausible::Yes, None),
-            // Padding must not hide what follows it. Text and numbers never get this far.
-            None => steps = steps.saturating_mul(8),
+
+    /// See [`plausible`].
+    pub(super) fn plausible(&mut self, at: u64) -> (Plausible, Option<u64>) {
+        self.machine.restart(at);
+        if self.machine.first_byte().and_then(opcode).is_none() {
+            return (Plausible::No, None);
         }
-    };
-    let sure = seen.called || seen.known_import;
-    match run.end {
-        End::Stop(end) => {
-            let strong = sure || run.has_proto || (run.steps > 3 && end == blob.len());
-            (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
+        let mut seen = Trial::default();
+        let mut steps = TRIAL_STEPS;
+        let run = loop {
+            match self.machine.trial(&mut seen, steps) {
+                Some(run) => break run,
+                None if seen.called || seen.known_import || self.machine.has_proto() => {
+                    return (Plausible::Yes, None);
+                }
+                // Padding must not hide what follows it. Text and numbers never get this far.
+                None => steps = steps.saturating_mul(8),
+            }
+        };
+        let sure = seen.called || seen.known_import;
+        match run.end {
+            End::Stop(end) => {
+                let strong = sure || run.has_proto || (run.steps > 3 && end == self.blob.len());
+                (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
+            }
+            End::Exhausted(_) => (Plausible::Yes, None),
+            _ if sure => (Plausible::Yes, None),
+            _ if run.has_proto && run.steps > 5 => (Plausible::Perhaps, None),
+            _ => (Plausible::No, None),
         }
-        // A loader allocates what such a stream names before it fails.
-        _ if sure || (run.has_proto && seen.absurd) => (Plausible::Yes, None),
-        _ if run.has_proto && run.steps > 5 => (Plausible::Perhaps, None),
-        _ => (Plausible::No, None),
     }
 }
 
@@ -118,9 +136,10 @@ impl Format for Pickle {
             return Claim::No;
         }
         let mut at = 0;
+        let mut prober = Prober::new(&probe.blob);
         // A harmless first pickle must not hide a second one behind weaker evidence.
         for _ in 0..1000 {
-            match plausible(&probe.blob, at) {
+            match prober.plausible(at) {
                 (Plausible::Yes, _) => return Claim::Strong,
                 (Plausible::Perhaps, Some(next)) if next < probe.blob.len() => at = next,
                 (Plausible::Perhaps, _) => return Claim::Weak,
@@ -141,8 +160,11 @@ pub(super) fn stream(blob: &Blob, at: u64, cx: &mut Cx<'_>, mut first: bool) -> 
     let mut at = at;
     let budget = cx.budget.clone();
     let mut machine = Machine::new(blob, at, &budget);
+    let mut prober = Prober::new(blob);
     loop {
-        if !first && !(continues(blob, at, cx)?) {
+        // Each pickle costs more than its opcodes.
+        cx.budget.steps(100)?;
+        if !first && !continues(blob, &mut prober, at, cx)? {
             return Ok(());
         }
         let mut collector = Collector::new(cx, blob, at);
@@ -183,8 +205,8 @@ pub(super) fn stream(blob: &Blob, at: u64, cx: &mut Cx<'_>, mut first: bool) -> 
 }
 
 /// Does another pickle begin at `at`? Anything else but padding is reported.
-fn continues(blob: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<bool, Stop> {
-    let (verdict, end) = plausible(blob, at);
+fn continues(blob: &Blob, prober: &mut Prober, at: u64, cx: &mut Cx<'_>) -> Result<bool, Stop> {
+    let (verdict, end) = prober.plausible(at);
     if verdict == Plausible::Yes || (verdict == Plausible::Perhaps && end.is_some()) {
         return Ok(true);
     }

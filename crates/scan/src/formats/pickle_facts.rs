@@ -4,6 +4,7 @@ use super::pickle::{Plausible, import_of, plausible};
 use super::{joblib, torch_legacy::Storages};
 use crate::catalogue;
 use crate::cx::Cx;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use wb_blob::Blob;
 use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue};
@@ -41,6 +42,8 @@ pub(super) struct Collector<'c, 'a> {
     imports: HashMap<u32, (u64, Callee)>,
     called: HashSet<u32>,
     facts: u64,
+    /// Ranges handed to deserialisers and scanned already.
+    nested: HashSet<(u64, u64)>,
     /// Storages named by persistent ids (torch's legacy format).
     pub storages: Storages,
 }
@@ -58,6 +61,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             imports: HashMap::new(),
             called: HashSet::new(),
             facts: 0,
+            nested: HashSet::new(),
             storages: Storages::default(),
         }
     }
@@ -109,8 +113,8 @@ impl Observer for Collector<'_, '_> {
             }
             return;
         }
-        if !self.imports.contains_key(&id) {
-            self.imports.insert(id, (offset, callee.clone()));
+        if let Entry::Vacant(new) = self.imports.entry(id) {
+            new.insert((offset, callee.clone()));
             self.cx.explain(offset, || match (callee.module.as_str(), callee.name.as_str()) {
                 ("", _) => format!("# reaches {}", escape(&callee.rendering)),
                 (module, "") => format!("import {}", escape(module)),
@@ -136,6 +140,8 @@ impl Observer for Collector<'_, '_> {
             known.more += 1;
             return;
         }
+        // Decoding costs more than an opcode; the machine stops when the budget is spent.
+        let _ = self.cx.budget.steps(500);
         let decoded = call.decode();
         let as_call = decoded.as_call();
         let class = catalogue::classify(&as_call);
@@ -187,7 +193,12 @@ impl Observer for Collector<'_, '_> {
 
     fn nested(&mut self, offset: u64, by: &str, bytes: Nested) {
         let blob = match bytes {
-            Nested::Range(range) => self.blob.sub(range),
+            Nested::Range(range) => {
+                if !self.nested.insert((range.start, range.end)) {
+                    return;
+                }
+                self.blob.sub(range)
+            }
             Nested::Bytes(bytes) => Blob::from_vec(bytes),
         };
         if let Err(e) = self.cx.budget.entries(1) {
