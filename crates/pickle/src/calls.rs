@@ -75,7 +75,10 @@ impl State {
         if self.heap.traits(id).plausible {
             self.imports += 1;
         }
-        obs.import(at, id, self.heap.callee(id));
+        // A second reading of raw numbers imports what chance spells; only what it calls is told.
+        if !self.linear_only {
+            obs.import(at, id, self.heap.callee(id));
+        }
         Val::new(Tag::Global, u64::from(id))
     }
 
@@ -97,6 +100,7 @@ impl State {
         self.steps += (len(&names.0) + len(&names.1)) as u64 / 4;
         match names {
             (Some(m), Some(n)) => Ok(self.import(&m, &n, at, obs)),
+            _ if self.linear_only => return Err(NOT_STR),
             (m, n) => {
                 let part = |s: Option<String>| s.unwrap_or_else(|| "<computed>".into());
                 let callee = Callee::other(format!("{}.{}", part(m), part(n)), COMPUTED);

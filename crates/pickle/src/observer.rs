@@ -140,6 +140,12 @@ impl Decoded {
 }
 
 impl PendingCall<'_> {
+    /// True if only a loader that executes as opcodes what another takes for an array gets here. Chance can
+    /// spell names there, so only what is known to be dangerous should count.
+    pub fn is_second_reading(&self) -> bool {
+        self.state.linear_only
+    }
+
     /// What is called, or what made the object that is changed.
     pub fn callee(&self) -> &Callee {
         self.state.heap.callee(self.callee)

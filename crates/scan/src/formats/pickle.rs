@@ -114,7 +114,8 @@ impl Prober {
                 (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
             }
             End::Exhausted(_) => (Plausible::Yes, None),
-            _ if sure => (Plausible::Yes, None),
+            // A loader allocates what such a stream names before it fails.
+            _ if sure || (run.has_proto && seen.absurd) => (Plausible::Yes, None),
             _ if run.has_proto && run.steps > 5 => (Plausible::Perhaps, None),
             _ => (Plausible::No, None),
         }

@@ -124,6 +124,13 @@ impl Observer for Collector<'_, '_> {
     }
 
     fn call(&mut self, call: &PendingCall<'_>) {
+        if call.is_second_reading() {
+            let decoded = call.decode();
+            let class = catalogue::classify(&decoded.as_call());
+            if !matches!(class, CallClass::Dangerous { .. } | CallClass::KnownUncatalogued) {
+                return;
+            }
+        }
         self.cx.explain(call.offset, || call.decode().rendering());
         let key = Use {
             callee: call.callee_id(),
