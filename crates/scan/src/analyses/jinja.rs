@@ -39,6 +39,12 @@ pub(crate) fn analyse(source: &str) -> Template {
     if source.len() > MAX {
         return Template::Unproved(format!("template of {} bytes", source.len()));
     }
+    if too_deep(source) {
+        return match names::internals_in_code(source) {
+            Some(name) => Template::Dangerous(format!("names {name}")),
+            None => Template::Unproved("an expression or a chain of conditions of extreme length".into()),
+        };
+    }
     let prepared = without_extensions(source);
     let tree = match parse(&prepared, "template", Default::default()) {
         Ok(tree) => tree,
@@ -66,6 +72,20 @@ pub(crate) fn analyse(source: &str) -> Template {
         Some(name) => Template::Unproved(format!("names {name} where the parser saw no code")),
         None => Template::Harmless,
     }
+}
+
+/// Could parsing or walking this need more stack than there is? Chains of operators and of `elif` become nested
+/// trees, one level each; honest templates have dozens.
+fn too_deep(source: &str) -> bool {
+    const MAX_OPERATORS: usize = 1500;
+    const MAX_ELIF: usize = 200;
+    let operators = |segment: &str| {
+        let signs = segment.bytes().filter(|b| b"~+-*/%|.[(<>=!".contains(b)).count();
+        let words = segment.split(|c: char| !c.is_alphanumeric() && c != '_');
+        signs + words.filter(|w| matches!(*w, "if" | "not" | "and" | "or" | "in" | "is")).count()
+    };
+    source.matches("elif").count() > MAX_ELIF
+        || source.split("{{").flat_map(|s| s.split("{%")).any(|segment| operators(segment) > MAX_OPERATORS)
 }
 
 /// Drops the tags of honest extensions that the parser does not know (`generation` marks trained spans).

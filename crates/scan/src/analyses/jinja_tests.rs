@@ -114,3 +114,25 @@ fn escapes_do_not_hide_names() {
         assert_ne!(analyse(t), Template::Harmless, "{t}");
     }
 }
+
+#[test]
+fn extreme_templates_do_not_exhaust_the_stack() {
+    // At the limit (parsed) and far beyond it (refused), on the small stack of a test thread.
+    for n in [700, 200_000] {
+        for t in [
+            format!("{{{{ a{} }}}}", "~a".repeat(n)),
+            format!("{{{{ {}a }}}}", "-".repeat(n)),
+            format!("{{{{ {}a }}}}", "not ".repeat(n)),
+            format!("{{{{ {}a }}}}", "a if b else ".repeat(n)),
+            format!("{{{{ a{} }}}}", ".b".repeat(n)),
+            format!("{{{{ a{} }}}}", "|trim".repeat(n)),
+            format!("{{{{ {}a }}}}", "(".repeat(n)),
+            format!("{{{{ {}a }}}}", "[".repeat(n)),
+            "{% if a %}".repeat(n),
+            format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(n.min(200))),
+            format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(n)),
+        ] {
+            let _ = analyse(&t);
+        }
+    }
+}

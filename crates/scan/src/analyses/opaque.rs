@@ -117,14 +117,10 @@ fn identifier(name: &[u8]) -> bool {
         && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
 }
 
-/// Walks pickle opcodes from `start`: true once a named global has been imported and then used.
-pub(crate) fn pickle_reaches_use(blob: &Blob, start: u64) -> bool {
-    walk(blob, start).used
-}
-
-/// Where the pickle that begins at `start` ends (behind its STOP), if it has an end.
-pub(crate) fn pickle_end(blob: &Blob, start: u64) -> Option<u64> {
-    walk(blob, start).end
+/// The end of the pickle that begins at `start` (behind its STOP), whether it uses a callable, and opcodes walked.
+pub(crate) fn pickle_at(blob: &Blob, start: u64) -> (Option<u64>, bool, u64) {
+    let w = walk(blob, start);
+    (w.end, w.used, w.steps)
 }
 
 /// What walking over opcodes found.
@@ -142,6 +138,7 @@ struct Walk {
     perhaps: bool,
     perhaps_used: bool,
     protocol: bool,
+    steps: u64,
 }
 
 fn walk(blob: &Blob, start: u64) -> Walk {
@@ -150,6 +147,7 @@ fn walk(blob: &Blob, start: u64) -> Walk {
     let mut w = Walk::default();
     let mut at = start;
     for _ in 0..MAX_STEPS {
+        w.steps += 1;
         match step(&mut window, at, &mut w) {
             Some(next) if w.end.is_none() => at = next,
             _ => break,

@@ -11,6 +11,9 @@ use wb_blob::{Blob, Exhausted, Resource};
 /// Memory that all live decompressors of one scan may hold together, in bytes. Admits one `xz -9` (64 MiB).
 pub(crate) const DECODER_MEMORY: u64 = 100 << 20;
 
+/// Version, size of the properties (5), properties.
+const ZIP_LZMA_HEADER: u64 = 9;
+
 /// A compression format that is a single stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -20,6 +23,8 @@ pub(crate) enum Codec {
     Bzip2,
     Xz,
     LzmaAlone,
+    /// Zip method 14: a header of its own, then a raw LZMA stream (APPNOTE.TXT 5.8.8).
+    ZipLzma,
     Zstd,
     Lz4,
 }
@@ -104,7 +109,11 @@ impl StreamReader {
     pub(crate) fn new(codec: Codec, blob: &Blob, memory: &Arc<AtomicU64>) -> io::Result<Self> {
         let mut held = Held { total: memory.clone(), mine: 0 };
         let pulled = Arc::new(AtomicU64::new(0));
-        let header = if codec == Codec::Gzip { gzip_header(blob)? } else { 0 };
+        let header = match codec {
+            Codec::Gzip => gzip_header(blob)?,
+            Codec::ZipLzma => ZIP_LZMA_HEADER,
+            _ => 0,
+        };
         let engine = Self::engine(codec, blob, &mut held, &pulled)?;
         Ok(Self {
             codec,
@@ -149,6 +158,17 @@ impl StreamReader {
             Codec::Xz => Engine::Xz(Box::new(lzma_rust2::XzStream::new_mem_limit(false, kib_left(held)))),
             Codec::LzmaAlone => {
                 Engine::Lzma(Box::new(lzma_rust2::LzmaStream::new_mem_limit(kib_left(held), None)))
+            }
+            Codec::ZipLzma => {
+                let head = blob.head(ZIP_LZMA_HEADER as usize)?;
+                let [_, _, 5, 0, props, a, b, c, d] = head[..] else {
+                    return Err(bad("zip lzma header of unknown shape"));
+                };
+                let dict = u32::from_le_bytes([a, b, c, d]);
+                let need = lzma_rust2::lzma_get_memory_usage_by_props(dict, props)?;
+                held.set(u64::from(need) << 10)?;
+                let stream = lzma_rust2::LzmaStream::new_with_props(u64::MAX, props, dict, None)?;
+                Engine::Lzma(Box::new(stream))
             }
             Codec::Lz4 => {
                 held.set(16 << 20)?;
@@ -219,7 +239,7 @@ impl StreamReader {
         self.engine = Self::engine(self.codec, &self.blob, &mut self.held, &self.pulled)?;
         self.buf.clear();
         self.buf_at = 0;
-        self.fetched = 0;
+        self.fetched = if self.codec == Codec::ZipLzma { ZIP_LZMA_HEADER } else { 0 };
         self.end = false;
         let mut skip = std::mem::take(&mut self.delivered);
         let mut scratch = vec![0; Self::CHUNK];

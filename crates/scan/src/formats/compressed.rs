@@ -138,6 +138,9 @@ pub(super) fn all_zero(blob: &Blob) -> Result<bool, Stop> {
     if blob.len() > MAX {
         return Ok(false);
     }
+    if blob.head(64)?.iter().any(|b| *b != 0) {
+        return Ok(false);
+    }
     let mut window = Window::new(blob.clone(), 64 << 10);
     let mut at = 0;
     while at < blob.len() {

@@ -205,7 +205,7 @@ pub(crate) fn begins(codec: Codec, head: &[u8]) -> bool {
             }
             _ => false,
         },
-        Codec::Deflate => false,
+        Codec::Deflate | Codec::ZipLzma => false,
     }
 }
 

@@ -451,8 +451,11 @@ pub(super) fn heads<'a>(
     let ranges: Vec<_> =
         large.clone().take(10_000).map(|(_, r)| r.start..(r.start + HEAD).min(r.end)).collect();
     blob.hint(&ranges);
+    let mut work = 0u64;
     for (n, (name, range)) in large.enumerate() {
-        if n == MAX_CHECKED {
+        // Overlapping tensors would be walked again and again.
+        work = work.saturating_add((range.end - range.start).min(1 << 20));
+        if n == MAX_CHECKED || work > blob.len().saturating_mul(2).saturating_add(64 << 20) {
             cx.gap(
                 GapReason::Limit("entries-limit".into()),
                 Some(range.start),

@@ -15,6 +15,8 @@ use wb_verdict::{FactKind, GapReason, escape_bytes};
 pub struct Tar;
 
 const BLOCK: u64 = 512;
+/// Their data may overlap what follows, so only so many are scanned.
+const MAX_SPECIAL: u32 = 16;
 
 /// One header block, decoded.
 struct Header {
@@ -95,8 +97,13 @@ impl Format for Tar {
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let mut walk =
-            Walk { at: 0, pending: Pending::default(), names: HashSet::new(), members: Vec::new() };
+        let mut walk = Walk {
+            at: 0,
+            pending: Pending::default(),
+            names: HashSet::new(),
+            members: Vec::new(),
+            special: 0,
+        };
         let end = walk.run(blob, cx);
         let torch = [&b"sys_info"[..], b"pickle", b"storages", b"tensors"]
             .iter()
@@ -121,6 +128,8 @@ struct Walk {
     pending: Pending,
     names: HashSet<Vec<u8>>,
     members: Vec<(Vec<u8>, Blob)>,
+    /// Links and folders with data so far.
+    special: u32,
 }
 
 impl Walk {
@@ -261,7 +270,13 @@ impl Walk {
             cx.structure(header_at, "tar-size-on-special", detail);
             self.at =
                 if header(&blob.read_range(data_at..data_at + BLOCK)?).is_some() { data_at } else { self.at };
-            self.members.push((name, data));
+            self.special += 1;
+            if self.special <= MAX_SPECIAL {
+                self.members.push((name, data));
+            } else {
+                let detail = "data of a link or folder, not scanned";
+                cx.gap(GapReason::Limit("entries-limit".into()), Some(data_at), Some(size), detail);
+            }
             return Ok(());
         }
         if has_data && !self.names.insert(name.clone()) {
@@ -319,6 +334,8 @@ impl Walk {
 /// one can begin: at the start, behind every pickle and its possible raw data, and at each PROTO opcode.
 fn torch_stream(name: &[u8], data: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     const MAX_STARTS: u64 = 200_000;
+    const MAX_WALKED: u64 = 100_000_000;
+    let mut walked = 0u64;
     let scan = |cx: &mut Cx<'_>, start: u64, end: Option<u64>| {
         let member =
             if start == 0 { name.to_vec() } else { [name, format!("@{start:#x}").as_bytes()].concat() };
@@ -330,7 +347,7 @@ fn torch_stream(name: &[u8], data: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         if start >= data.len() || !tried.insert(start) {
             continue;
         }
-        if tried.len() as u64 > MAX_STARTS {
+        if tried.len() as u64 > MAX_STARTS || walked > MAX_WALKED {
             cx.gap(
                 GapReason::Limit("entries-limit".into()),
                 Some(start),
@@ -339,8 +356,9 @@ fn torch_stream(name: &[u8], data: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
             );
             break;
         }
-        let end = opaque::pickle_end(data, start);
-        if start == 0 || end.is_some() || opaque::pickle_reaches_use(data, start) {
+        let (end, used, steps) = opaque::pickle_at(data, start);
+        walked += steps;
+        if start == 0 || end.is_some() || used {
             scan(cx, start, end);
         }
         let Some(end) = end else { continue };
@@ -364,13 +382,25 @@ fn torch_stream(name: &[u8], data: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         let hits: Vec<u64> = memchr::memchr_iter(0x80, v)
             .filter(|n| v.get(n + 1).is_none_or(|p| *p <= 5))
             .map(|n| at + n as u64)
-            .take(100_000)
             .collect();
         at += v.len() as u64;
         for start in hits {
-            if !tried.contains(&start) && opaque::pickle_reaches_use(data, start) {
-                tried.insert(start);
-                scan(cx, start, opaque::pickle_end(data, start));
+            if !tried.insert(start) {
+                continue;
+            }
+            if walked > MAX_WALKED {
+                cx.gap(
+                    GapReason::Limit("steps-limit".into()),
+                    Some(start),
+                    None,
+                    "too many places where a pickle may begin",
+                );
+                return Ok(());
+            }
+            let (end, used, steps) = opaque::pickle_at(data, start);
+            walked += steps;
+            if used {
+                scan(cx, start, end);
             }
         }
     }

@@ -368,6 +368,7 @@ impl<'a> Archive<'a> {
     /// Bytes that no record explains: a walk over local headers, then content.
     fn gap(&mut self, cx: &mut Cx<'_>, range: Range<u64>, code: &'static str) -> Result<(), Stop> {
         let mut at = range.start;
+        let mut search = Window::new(self.blob.sub(0..range.end), 256 << 10);
         while at < range.end {
             let rest = self.blob.sub(at..range.end);
             if all_zero(&rest)? {
@@ -390,14 +391,15 @@ impl<'a> Archive<'a> {
                 continue;
             }
             if head.starts_with(records::CENTRAL)
-                && let Some((_, len)) = records::entry(&rest.head(46 + 3 * 65535)?, 0)
+                && let Some(len) = records::entry_len(&rest.head(46)?)
             {
+                cx.budget.entries(1)?;
                 cx.structure(
                     at,
                     "zip-stray-directory-entry",
                     "a central directory entry that no end record leads to",
                 );
-                at += len as u64;
+                at += len;
                 continue;
             }
             let stray = match head.get(..4) {
@@ -412,36 +414,36 @@ impl<'a> Archive<'a> {
                 at += len;
                 continue;
             }
-            let end = self.next_local(at + 1..range.end, cx)?;
+            cx.budget.entries(1)?;
+            let end = next_local(&mut search, at + 1..range.end, cx)?;
             cx.structure(at, code, format!("{} bytes belong to no record", end - at));
             cx.member(format!("(bytes at {at:#x})").as_bytes(), &self.blob.sub(at..end));
             at = end;
         }
         Ok(())
     }
+}
 
-    /// The next local header signature in `range`, or its end.
-    fn next_local(&self, range: Range<u64>, cx: &mut Cx<'_>) -> Result<u64, Stop> {
-        const MAX: u64 = 256 << 20;
-        let mut window = Window::new(self.blob.sub(0..range.end), 1 << 20);
-        let mut at = range.start;
-        while at < range.end {
-            if at - range.start > MAX {
-                let left = range.end - at;
-                cx.gap(GapReason::Unexplained, Some(at), Some(left), "bytes of no record, not searched");
-                break;
-            }
-            let v = window.view(at, 4)?;
-            if v.len() < 4 {
-                break;
-            }
-            if let Some(n) = memchr::memmem::find(v, records::LOCAL) {
-                return Ok(at + n as u64);
-            }
-            at += v.len() as u64 - 3;
+/// The next local header signature in `range`, or its end.
+fn next_local(window: &mut Window, range: Range<u64>, cx: &mut Cx<'_>) -> Result<u64, Stop> {
+    const MAX: u64 = 256 << 20;
+    let mut at = range.start;
+    while at < range.end {
+        if at - range.start > MAX {
+            let left = range.end - at;
+            cx.gap(GapReason::Unexplained, Some(at), Some(left), "bytes of no record, not searched");
+            break;
         }
-        Ok(range.end)
+        let v = window.view(at, 4)?;
+        if v.len() < 4 {
+            break;
+        }
+        if let Some(n) = memchr::memmem::find(v, records::LOCAL) {
+            return Ok(at + n as u64);
+        }
+        at += v.len() as u64 - 3;
     }
+    Ok(range.end)
 }
 
 /// Names that occur twice, or twice but for their case (miniz looks names up regardless of case).

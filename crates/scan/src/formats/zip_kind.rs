@@ -1,6 +1,7 @@
 //! What a zip archive is, by the names of its members: it decides which members are opaque data.
 
 use crate::cx::Cx;
+use std::cell::Cell;
 use wb_verdict::{FactKind, escape_bytes};
 
 /// Layouts recognised in one archive.
@@ -18,6 +19,8 @@ pub(super) struct Kind {
     skops: bool,
     npz: bool,
     other: Option<&'static str>,
+    /// Stored bytes handed on so far; more than the file holds only where records overlap.
+    pub work: Cell<u64>,
 }
 
 impl Kind {

@@ -6,7 +6,7 @@ use super::zip_kind::Kind;
 use super::zip_records::{self as records, ENCRYPTION_FLAGS, Entry, Header, Local, STREAMED};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
-use wb_blob::{Blob, Window};
+use wb_blob::{Blob, Exhausted, Resource, Window};
 use wb_verdict::{FactKind, GapReason, escape_bytes};
 
 /// Members up to this size are read whole to verify their CRC.
@@ -144,6 +144,7 @@ fn content(
         0 => return stored(m, compressed, size, kind, cx),
         8 => Codec::Deflate,
         12 => Codec::Bzip2,
+        14 => Codec::ZipLzma,
         93 => Codec::Zstd,
         95 => Codec::Xz,
         99 => {
@@ -224,6 +225,13 @@ fn stored(m: &Member<'_>, compressed: u64, size: u64, kind: &Kind, cx: &mut Cx<'
     let reach = if streamed_blind { len } else { compressed.max(size) };
     let data = m.blob.sub(start..start.saturating_add(reach));
     let end = start.saturating_add(len).min(m.blob.len());
+    kind.work.set(kind.work.get().saturating_add(data.len()));
+    if kind.work.get() > m.blob.len().saturating_mul(4).saturating_add(64 << 20) {
+        // Members that share their bytes: reading them all would take as long as their number squared.
+        let detail = format!("{} and others hold more bytes together than the file", escape_bytes(&h.name));
+        cx.fact(Some(m.at), FactKind::Resource { code: "zip-overlap-bomb".into(), detail });
+        return Err(Stop::Exhausted(Exhausted(Resource::Entries)));
+    }
     let storage = kind.is_storage(&h.name) && kind.is_storage(&m.local.header.name);
     if !storage && !streamed_blind && compressed <= CRC_MAX && crc_of(&m.blob.sub(start..end))? != h.crc {
         if (h.flags | m.local.header.flags) & 1 != 0 {

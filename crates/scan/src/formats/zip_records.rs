@@ -125,6 +125,12 @@ pub(super) fn local(blob: &Blob, at: u64, seen: &[u8]) -> io::Result<Option<Loca
     Ok(Some(Local { header, data_at: at.saturating_add(total as u64) }))
 }
 
+/// Length of the central directory entry whose fixed part is `v`.
+pub(super) fn entry_len(v: &[u8]) -> Option<u64> {
+    let lengths = [u16_at(v, 28)?, u16_at(v, 30)?, u16_at(v, 32)?];
+    Some(46 + lengths.into_iter().map(u64::from).sum::<u64>())
+}
+
 /// Parses one central directory entry at the start of `v`; returns it and its length.
 pub(super) fn entry(v: &[u8], base: u64) -> Option<(Entry, usize)> {
     if !v.starts_with(CENTRAL) {
