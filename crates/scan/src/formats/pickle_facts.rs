@@ -11,7 +11,7 @@ use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue};
 use wb_verdict::{CallClass, FactKind, How, escape};
 
 /// Distinct renderings recorded of one callee in one use; further ones are counted on the last.
-const MAX_DISTINCT: u32 = 64;
+const MAX_DISTINCT: u32 = 16;
 
 /// One use of one callee, as far as the catalogue's answer can differ.
 #[derive(PartialEq, Eq, Hash, Clone, Copy)]
