@@ -100,7 +100,7 @@ impl State {
         self.steps += (len(&names.0) + len(&names.1)) as u64 / 4;
         match names {
             (Some(m), Some(n)) => Ok(self.import(&m, &n, at, obs)),
-            _ if self.linear_only => return Err(NOT_STR),
+            _ if self.linear_only => Err(NOT_STR),
             (m, n) => {
                 let part = |s: Option<String>| s.unwrap_or_else(|| "<computed>".into());
                 let callee = Callee::other(format!("{}.{}", part(m), part(n)), COMPUTED);

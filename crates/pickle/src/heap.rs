@@ -116,7 +116,8 @@ impl Heap {
         self.bytes += bytes;
     }
 
-    fn full(&self) -> bool {
+    /// True once equal call results share a node: their arguments are no longer told apart.
+    pub(crate) fn full(&self) -> bool {
         self.bytes > Self::KEEP
     }
 

@@ -432,6 +432,14 @@ impl State {
                         obs.nested(at, by, Nested::Bytes(t.bytes.clone()));
                     }
                 }
+                // Text to be encoded, too long to be worked out where it was.
+                Tag::Object if loads => match self.encoded_latin1(v) {
+                    Some(bytes) => obs.nested(at, by, Nested::Bytes(bytes)),
+                    None => {
+                        let detail = "bytes for a deserialiser that were not worked out";
+                        obs.structure(at, "pickle-nested-unread", detail);
+                    }
+                },
                 // Python 2 text given as bytes.
                 Tag::Str if loads => {
                     if let Some(bytes) = self.text(v, 1 << 20) {
@@ -441,6 +449,22 @@ impl State {
                 _ => {}
             }
         }
+    }
+
+    /// The bytes of `_codecs.encode(text, "latin1")`, as protocol 2 writes byte strings of any length.
+    fn encoded_latin1(&self, v: Val) -> Option<Vec<u8>> {
+        const MAX: usize = 64 << 20;
+        let o = self.heap.get_object(v)?;
+        if self.heap.full() || self.heap.callee(o.callee).rendering != "_codecs.encode" {
+            return None;
+        }
+        let items = self.items(o.args)?;
+        let codec = self.name(*items.get(1)?)?;
+        if !matches!(codec.as_str(), "latin1" | "latin-1" | "iso-8859-1") {
+            return None;
+        }
+        let text = String::from_utf8(self.text(*items.first()?, MAX)?).ok()?;
+        text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
     }
 
     /// Text and bytes functions.
