@@ -42,7 +42,7 @@ fn assert_worker_gap(facts: &Facts, needle: &str) {
 
 #[test]
 fn a_file_gives_the_facts_that_a_scan_in_this_process_gives() {
-    let here = wb_scan::scan(&Blob::from_vec(HOSTILE.to_vec()), &Options::default());
+    let here = here(&Options::default());
     assert_eq!(pool("worker").scan(Job::File(file(HOSTILE))), here);
     assert!(!here.facts.is_empty());
 }
@@ -61,10 +61,15 @@ impl ReadAt for Counted {
     }
 }
 
+/// What a scan in this process gives, through a source that is no memory either.
+fn here(options: &Options) -> Facts {
+    wb_scan::scan(&Blob::new(Arc::new(Counted(HOSTILE.to_vec(), AtomicU64::new(0)))), options)
+}
+
 #[test]
 fn a_source_is_read_by_this_process_and_gives_the_same_facts() {
     let options = Options { depth: Depth::Ranged, ..Options::default() };
-    let here = wb_scan::scan(&Blob::from_vec(HOSTILE.to_vec()), &options);
+    let here = here(&options);
     let source = Arc::new(Counted(HOSTILE.to_vec(), AtomicU64::new(0)));
     assert_eq!(pool("worker").scan(Job::Source(source.clone(), Depth::Ranged)), here);
     assert_eq!(source.1.load(Ordering::Relaxed), here.bytes_read);

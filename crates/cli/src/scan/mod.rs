@@ -134,7 +134,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let run = ScanRun::new(session.policy.name(), files, errors);
     write(args, &run)?;
-    Ok(exit::code(&run, args.fail_on == FailOn::Warn))
+    let code = exit::code(&run, args.fail_on == FailOn::Warn);
+    // Workers end by themselves when this process does and their socket closes; nobody need wait for that.
+    std::mem::forget(session);
+    Ok(code)
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet> {
