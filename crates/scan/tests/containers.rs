@@ -133,6 +133,13 @@ fn large_content_is_read_again_instead_of_held() {
 }
 
 #[test]
+fn filling_is_named() {
+    let f = facts(gzip(&vec![0; 120 << 20]));
+    assert_eq!(resources(&f), ["extreme-compression-ratio"]);
+    assert!(resources(&facts(gzip(&vec![0; 1 << 20]))).is_empty());
+}
+
+#[test]
 fn old_joblib_files_are_opened() {
     let f = facts([b"ZF0x35              ".to_vec(), zlib(EVIL)].concat());
     assert_eq!(calls(&f), ["posix.system"], "{f:?}");
@@ -338,6 +345,7 @@ fn each_broken_rule_of_gguf_is_named() {
     counts.extend(u64::MAX.to_le_bytes());
     counts.extend(0u64.to_le_bytes());
     assert_eq!(resources(&facts(counts)), ["gguf-impossible-count"]);
+    assert_eq!(structures(&facts(b"GGUF\x03\0\0\0\x01".to_vec())), ["gguf-malformed"]);
 }
 
 #[test]
@@ -375,6 +383,9 @@ fn keys_that_make_loaders_run_code() {
         (r#"{"a":{"_target_":"builtins.eval"}}"#, "hydra-target-dangerous"),
         (r#"{"a":{"_target_":"my.models.Net"}}"#, "hydra-target"),
         (r#"{"auto_map":{"AutoModel":"m.M"}}"#, "auto-map"),
+        (r#"{"trust_remote_code": true, "x": NaN}"#, "remote-code"),
+        (r#"[{"idx":0,"name":"0","path":"","type":"evil.Module"}]"#, "imported-module"),
+        (r#"{"_class_name":"P","_diffusers_version":"0.30","unet":["evil","Net"]}"#, "imported-module"),
         ("x:\n  - _target_: os.system\n", "hydra-target-dangerous"),
         ("x: !!python/object/apply:subprocess.run [x]\n", "hydra-target-dangerous"),
         (r#"{"class_name":"Lambda","config":{}}"#, "keras-lambda"),

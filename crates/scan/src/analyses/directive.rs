@@ -237,6 +237,41 @@ fn json_key(
                 }
             }
         }
+        ("trust_remote_code", Value::Bool(true)) => {
+            found(Finding::Directive("remote-code", format!("{}: true", shown())));
+        }
+        // Module lists of sentence-transformers: each type is imported.
+        ("type", Value::String(s))
+            if map.contains_key("idx") && map.contains_key("path") && s.contains('.') =>
+        {
+            if !matches!(s.split('.').next(), Some("sentence_transformers" | "transformers")) {
+                let code = if dangerous_name(s) { "hydra-target-dangerous" } else { "imported-module" };
+                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(s))));
+            }
+        }
+        // Pipelines of diffusers: library and class of each part.
+        (_, Value::Array(pair))
+            if map.contains_key("_class_name") && map.contains_key("_diffusers_version") =>
+        {
+            const KNOWN: &[&str] = &[
+                "diffusers",
+                "transformers",
+                "onnxruntime",
+                "optimum",
+                "flax",
+                "stable_diffusion",
+                "k_diffusion",
+            ];
+            if let [Value::String(library), Value::String(class)] = pair.as_slice()
+                && !KNOWN.contains(&library.split('.').next().unwrap_or(library))
+            {
+                let code = if dangerous_name(library) { "hydra-target-dangerous" } else { "imported-module" };
+                found(Finding::Directive(
+                    code,
+                    format!("{}: {}", shown(), bounded(&format!("{library}.{class}"))),
+                ));
+            }
+        }
         // Core ML packages list their files this way.
         ("path", Value::String(s)) if map.contains_key("author") => {
             if let Some(code) = super::paths::escape_of(s.as_bytes()) {

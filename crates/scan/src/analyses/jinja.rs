@@ -138,8 +138,11 @@ impl Check {
     fn stmt(&mut self, s: &ast::Stmt<'_>) {
         match s {
             ast::Stmt::Template(t) => self.all(&t.children),
-            ast::Stmt::EmitExpr(e) => self.expr(&e.expr),
-            ast::Stmt::EmitRaw(_) => {}
+            ast::Stmt::EmitExpr(e) => {
+                constants(&e.expr).iter().for_each(|s| self.written(s));
+                self.expr(&e.expr);
+            }
+            ast::Stmt::EmitRaw(r) => self.written(r.raw),
             ast::Stmt::ForLoop(f) => {
                 self.bind(&f.target, &f.iter);
                 self.expr(&f.iter);
@@ -193,6 +196,16 @@ impl Check {
             ast::Stmt::FromImport(i) => self.other_template(&i.expr),
             ast::Stmt::Extends(e) => self.other_template(&e.name),
             ast::Stmt::Include(i) => self.other_template(&i.name),
+        }
+    }
+
+    /// Text that the template itself puts before the model: roles and markers, no links and no scripts.
+    fn written(&mut self, text: &str) {
+        let lower = text.to_ascii_lowercase();
+        for what in ["http://", "https://", "<script", "javascript:"] {
+            if lower.contains(what) {
+                self.doubt(format!("writes {what} into the conversation"));
+            }
         }
     }
 

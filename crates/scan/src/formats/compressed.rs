@@ -38,8 +38,15 @@ pub static LZ4: Compressed = Compressed { id: "lz4", codec: Codec::Lz4 };
 fn yields(codec: Codec, blob: &Blob) -> bool {
     let Ok(mut r) = StreamReader::new(codec, &blob.sub(0..64 << 10), &Arc::default()) else { return false };
     let mut out = [0; 64];
-    // A stream that holds nothing and ends is too little evidence.
-    matches!(r.read(&mut out), Ok(n) if n > 0)
+    match r.read(&mut out) {
+        Ok(0) => {
+            // A stream that holds nothing is too little evidence, unless it is the first of several: joblib and
+            // `lzma` read on.
+            let next = blob.sub(r.consumed()..blob.len());
+            r.consumed() > 0 && !next.is_empty() && next.head(16).is_ok_and(|h| decoded::begins(codec, &h))
+        }
+        read => read.is_ok(),
+    }
 }
 
 impl Format for Compressed {
@@ -97,6 +104,7 @@ impl Format for ZFile {
 
 fn stream(codec: Codec, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     let d = decoded::decode(cx, blob, codec, true);
+    extreme_ratio(d.consumed, d.content.len(), cx);
     if !d.content.is_empty() || d.error.is_none() {
         cx.member(b"(content)", &d.content);
     }
@@ -122,6 +130,16 @@ fn stream(codec: Codec, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// Records content so much larger than its compressed form that only filling explains it.
+pub(super) fn extreme_ratio(compressed: u64, content: u64, cx: &mut Cx<'_>) {
+    const FLOOR: u64 = 100 << 20;
+    const RATIO: u64 = 500;
+    if content >= FLOOR && content / compressed.max(1) >= RATIO {
+        let detail = format!("{compressed} bytes expand to {content}");
+        cx.fact(None, FactKind::Resource { code: "extreme-compression-ratio".into(), detail });
+    }
 }
 
 /// Records that a compressed stream was given up because of what it expands to.

@@ -26,43 +26,52 @@ impl Format for Gguf {
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let mut r = Reader {
-            window: Window::new(blob.clone(), 256 << 10),
-            len: blob.len(),
-            at: 4,
-            big: false,
-            v1: false,
-        };
-        let version = r.u32()?;
-        let version = match (version, version.swap_bytes()) {
-            (v @ 1..=3, _) => v,
-            (_, v @ 1..=3) => {
-                r.big = true;
-                v
+        read(blob, cx).inspect_err(|stop| {
+            // Readers differ in what they make of a broken table, and some of them crash.
+            if let Stop::Malformed { at, what } = stop {
+                cx.structure(*at, "gguf-malformed", what.clone());
             }
-            (v, _) => {
-                cx.structure(4, "gguf-unknown-version", format!("version {v}"));
-                return Err(Stop::Unsupported(format!("gguf version {v}")));
-            }
-        };
-        r.v1 = version == 1;
-        let tensor_count = r.count()?;
-        let kv_count = r.count()?;
-        let mut kv = Kv { alignment: DEFAULT_ALIGNMENT, seen: HashSet::new(), held: 0 };
-        // The smallest pair is an empty key, a type and one byte; the smallest tensor an empty name and a number.
-        impossible(kv_count, 13, &r, "metadata pairs", cx)?;
-        for _ in 0..kv_count {
-            cx.budget.entries(1)?;
-            pair(&mut r, &mut kv, blob, cx)?;
-        }
-        impossible(tensor_count, 24, &r, "tensors", cx)?;
-        let mut tensors = Vec::new();
-        for _ in 0..tensor_count {
-            cx.budget.entries(1)?;
-            tensor(&mut r, &mut kv, &mut tensors, cx)?;
-        }
-        layout(blob, r.at, kv.alignment, tensors, cx)
+        })
     }
+}
+
+fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let mut r = Reader {
+        window: Window::new(blob.clone(), 256 << 10),
+        len: blob.len(),
+        at: 4,
+        big: false,
+        v1: false,
+    };
+    let version = r.u32()?;
+    let version = match (version, version.swap_bytes()) {
+        (v @ 1..=3, _) => v,
+        (_, v @ 1..=3) => {
+            r.big = true;
+            v
+        }
+        (v, _) => {
+            cx.structure(4, "gguf-unknown-version", format!("version {v}"));
+            return Err(Stop::Unsupported(format!("gguf version {v}")));
+        }
+    };
+    r.v1 = version == 1;
+    let tensor_count = r.count()?;
+    let kv_count = r.count()?;
+    let mut kv = Kv { alignment: DEFAULT_ALIGNMENT, seen: HashSet::new(), held: 0 };
+    // The smallest pair is an empty key, a type and one byte; the smallest tensor an empty name and a number.
+    impossible(kv_count, 13, &r, "metadata pairs", cx)?;
+    for _ in 0..kv_count {
+        cx.budget.entries(1)?;
+        pair(&mut r, &mut kv, blob, cx)?;
+    }
+    impossible(tensor_count, 24, &r, "tensors", cx)?;
+    let mut tensors = Vec::new();
+    for _ in 0..tensor_count {
+        cx.budget.entries(1)?;
+        tensor(&mut r, &mut kv, &mut tensors, cx)?;
+    }
+    layout(blob, r.at, kv.alignment, tensors, cx)
 }
 
 fn impossible(count: u64, least: u64, r: &Reader, what: &str, cx: &mut Cx<'_>) -> Result<(), Stop> {

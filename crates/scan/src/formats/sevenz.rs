@@ -126,6 +126,16 @@ fn trailing(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
 }
 
 fn stop(e: Error, cx: &mut Cx<'_>) -> Stop {
+    let stop = reason(e, cx);
+    match &stop {
+        Stop::Encrypted => cx.structure(0, "7z-encrypted", "content that only a password shows"),
+        Stop::Malformed { at, what } => cx.structure(*at, "7z-malformed", what.clone()),
+        _ => {}
+    }
+    stop
+}
+
+fn reason(e: Error, cx: &mut Cx<'_>) -> Stop {
     match e {
         Error::PasswordRequired | Error::MaybeBadPassword(_) => Stop::Encrypted,
         Error::MaxMemLimited { .. } => Stop::Exhausted(Exhausted(Resource::Memory)),

@@ -160,6 +160,7 @@ fn content(
     // The stream knows its own end; a size that cuts it short is a lie that some readers ignore.
     let room = m.limit.max(stated_end).min(m.blob.len());
     let d = decoded::decode(cx, &m.blob.sub(start..room), codec, false);
+    cx.enter(&h.name, |cx| super::compressed::extreme_ratio(d.consumed, d.content.len(), cx));
     let known = m.entry.is_some() || m.local.header.flags & STREAMED == 0;
     if d.error.is_none() {
         verify(m, &d, compressed, size, known, cx);
