@@ -1,9 +1,9 @@
 //! Imports, calls, BUILD and item setting: where a stream reaches code.
 
 use crate::heap::{Callee, Kind};
-use crate::machine::State;
 use crate::names::fix_imports;
 use crate::observer::{Args, Observer, PendingCall, PendingValue};
+use crate::state::State;
 use crate::val::{Tag, Val};
 use wb_verdict::How;
 
@@ -17,6 +17,11 @@ pub(crate) struct Target {
 
 /// What a global with a computed name counts as made by.
 const COMPUTED: &str = "importlib.import_module";
+
+/// Where a module replaced in `sys.modules` is kept among the planted attributes.
+fn module_key(module: &str) -> String {
+    format!("sys.modules[{module}]")
+}
 
 /// Longest rendering of a callee.
 const MAX_RENDERING: usize = 400;
@@ -61,6 +66,13 @@ impl State {
     /// GLOBAL: imports `module.name` as the stream spells it.
     pub(crate) fn import(&mut self, module: &str, name: &str, at: u64, obs: &mut dyn Observer) -> Val {
         let (module, name) = if self.proto < 3 { fix_imports(module, name) } else { (module, name) };
+        // A module that the stream replaced in `sys.modules`. What it was replaced by is final.
+        if !self.planted.is_empty()
+            && let Some(&found) = self.planted.get(&module_key(module))
+            && let Some(v) = self.attr(found, name, "sys.modules[...]", at, obs)
+        {
+            return v;
+        }
         self.global(Callee::import(module, name), at, obs)
     }
 
@@ -459,6 +471,17 @@ impl State {
                             && let Some(code) = self.value(k).as_int()
                         {
                             self.extensions.insert(code as u64, v);
+                        }
+                    }
+                }
+                "sys.modules" => {
+                    self.work(items.len());
+                    for pair in items.chunks_exact(2) {
+                        if let [k, v] = *pair
+                            && let Some(name) = self.name(k)
+                        {
+                            self.heap.charge(name.len() as u64 + 100);
+                            self.planted.insert(module_key(&name), v);
                         }
                     }
                 }

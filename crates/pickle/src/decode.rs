@@ -2,8 +2,8 @@
 
 use crate::heap::{Kind, Node};
 use crate::literal::{Literal, le_uint};
-use crate::machine::State;
 use crate::opcode::{self as op, Arg, opcode};
+use crate::state::State;
 use crate::val::{Tag, Val};
 use crate::value::Value;
 use wb_verdict::escape_bytes;

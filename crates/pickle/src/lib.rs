@@ -10,6 +10,7 @@ mod disassemble;
 mod exec;
 mod explain;
 mod heap;
+mod lines;
 mod literal;
 mod machine;
 mod memo;
@@ -17,7 +18,9 @@ mod names;
 mod observer;
 mod opcode;
 mod render;
+mod state;
 mod symbolic;
+mod text_calls;
 mod val;
 mod value;
 

@@ -1,7 +1,7 @@
 //! What the machine tells while it runs.
 
 use crate::heap::Callee;
-use crate::machine::State;
+use crate::state::State;
 use crate::val::{Tag, Val};
 use crate::value::{Call, Value};
 use std::ops::Range;

@@ -315,6 +315,14 @@ fn methods_that_the_stream_sets_itself() {
 }
 
 #[test]
+fn modules_replaced_in_sys_modules() {
+    let mut swap =
+        cat(&[b"\x80\x04csys\nmodules\n\x94", &s("sys"), b"h\x00s0csys\nget\n", &s("os"), b"\x85R\x940"]);
+    swap.extend(cat(&[b"h\x00", &s("sys"), b"h\x01s0csys\nsystem\n", &s("id"), b"\x85R."]));
+    expect(&swap, &["sys.modules.get('os')", "os.system('id')"]);
+}
+
+#[test]
 fn folds_are_followed() {
     let mut fold =
         cat(&[b"\x80\x04", &s("functools"), &s("reduce"), b"\x93", &s("builtins"), &s("getattr"), b"\x93]("]);

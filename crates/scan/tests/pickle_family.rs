@@ -255,6 +255,10 @@ fn npy_of_every_version() {
     }
     let long = format!("{{'descr': '|O', 'fortran_order': False, 'shape': (1,), }}{}\n", " ".repeat(30_000));
     calls(&npy(1, &long, &evil()));
+    let huge =
+        format!("{{'descr': '|O', 'fortran_order': False, 'shape': (1,), }}{}\n", " ".repeat(17 << 20));
+    let f = facts(&npy(2, &huge, &evil()));
+    assert_eq!((dangerous(&f), codes(&f)), (vec![CALL.to_string()], vec!["npy-huge-header".to_string()]));
     let bomb = "{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }\n";
     assert_eq!(codes(&facts(&npy(1, bomb, b""))), ["npy-size-beyond-end"]);
     let overflow = "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n";
