@@ -64,10 +64,20 @@ fn main() -> ExitCode {
         Command::Worker => Ok(wb_sandbox::worker_main()),
     };
     result.unwrap_or_else(|e| {
-        // `{:#}`: the whole chain of causes on one line.
-        eprintln!("weighbridge: {e:#}");
+        eprintln!("weighbridge: {}", on_one_line(&e));
         ExitCode::from(USAGE)
     })
+}
+
+/// The chain of causes on one line. An error that already names its cause does not say it twice.
+fn on_one_line(error: &anyhow::Error) -> String {
+    let mut out = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !out.contains(&cause) {
+            out = format!("{out}: {cause}");
+        }
+    }
+    out
 }
 
 /// Help and version are no errors; everything else is wrong usage.

@@ -7,6 +7,7 @@ mod settings;
 
 use anyhow::{Context, Result};
 use clap::{ArgMatches, ValueEnum};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,6 +96,8 @@ fn log(settings: &settings::Settings) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(settings.log())
         .with_context(|| format!("--log {} is no filter", settings.log()))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: a log in a file or a journal has none.
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match settings.log_format() {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.init(),

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// Listening failed.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; choose another --listen, or stop what uses it")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -78,6 +78,7 @@ pub struct Gate {
 }
 
 fn upstream(config: &Config) -> Result<Upstream, Error> {
+    let hosts = config.upstream_hosts.iter().map(|h| h.parse()).collect::<Result<Vec<HostRule>, _>>()?;
     if let Some(path) = config.upstream.strip_prefix("dir:") {
         return Ok(Upstream::Dir(DirHub::open(Path::new(path))?));
     }
@@ -85,7 +86,7 @@ fn upstream(config: &Config) -> Result<Upstream, Error> {
         Error::Config(format!("--upstream {}: {e}; give https://… or dir:PATH", config.upstream))
     })?;
     let mut remote = RemoteConfig::new(endpoint);
-    remote.hosts = config.upstream_hosts.iter().map(|h| h.parse()).collect::<Result<Vec<HostRule>, _>>()?;
+    remote.hosts = hosts;
     Ok(Upstream::Hub(RemoteHub::new(remote)?))
 }
 

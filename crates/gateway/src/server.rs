@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use wb_source::Upstream;
 use wb_store::{AuditEntry, AuditEvent, Store};
 
 /// A client must have sent its request's head within this time.
@@ -114,7 +115,11 @@ pub async fn spawn(config: Config) -> Result<Running, Error> {
             tokio::spawn(server.serve(app))
         }
     };
-    let background = vec![tokio::spawn(watch_policy(gate.clone())), tokio::spawn(note_head(gate.clone()))];
+    let background = vec![
+        tokio::spawn(watch_policy(gate.clone())),
+        tokio::spawn(note_head(gate.clone())),
+        tokio::spawn(warm(gate.clone())),
+    ];
     tracing::info!(%address, upstream = gate.access.upstream().name(), "listening");
     let admin_token = gate.admin_token.clone();
     Ok(Running { address, admin_token, gate, handle, server, background })
@@ -165,6 +170,21 @@ async fn reload(gate: &Gate, asked: bool) {
     entry.detail = after;
     if let Err(error) = gate.store.record(entry, None).await {
         tracing::error!(%error, "a policy reload is missing in the audit");
+    }
+}
+
+/// Hashes a folder upstream ahead of the first requests: clients wait only ten seconds for an answer to HEAD.
+async fn warm(gate: Arc<Gate>) {
+    let Upstream::Dir(hub) = gate.access.upstream() else { return };
+    let began = Instant::now();
+    match hub.warm().await {
+        Ok(count) => {
+            let ms = began.elapsed().as_millis() as u64;
+            tracing::info!(repositories = count, ms, "upstream folder read");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "upstream folder not read ahead, first requests may take longer")
+        }
     }
 }
 

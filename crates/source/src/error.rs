@@ -38,12 +38,12 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// Connection refused, DNS failure, time-out, connection lost.
-    #[error("upstream {host} is not reachable: {detail}")]
+    /// Connection refused, DNS failure, time-out, connection lost, a storage host that fails.
+    #[error("upstream {host} {detail}")]
     Down {
         /// The host asked.
         host: String,
-        /// What happened.
+        /// What happened, as what the host did or is: `answered with status 500`.
         detail: String,
         /// True if it was a time-out (gateway status 504).
         timeout: bool,

@@ -234,7 +234,7 @@ impl Http {
         }
         if out.len() != want {
             let host = arrived.url.host_str().unwrap_or_default().to_owned();
-            return Err(SourceError::Down { host, detail: "a range ended early".into(), timeout: false });
+            return Err(SourceError::Down { host, detail: "ended a range early".into(), timeout: false });
         }
         lock(&self.pinned).url = Some(arrived.url);
         Ok(Got::Range(out.freeze()))

@@ -296,5 +296,5 @@ pub(crate) fn transport(url: &Url, error: &reqwest::Error) -> SourceError {
     }
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
     let host = format!("{}{port}", url.host_str().unwrap_or_default());
-    SourceError::Down { host, detail: inner, timeout: error.is_timeout() }
+    SourceError::Down { host, detail: format!("is not reachable: {inner}"), timeout: error.is_timeout() }
 }

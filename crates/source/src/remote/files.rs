@@ -70,9 +70,11 @@ pub(crate) fn refused(arrived: &Arrived) -> SourceError {
         // A storage host's refusal is no statement of the hub about the requester.
         let host = arrived.url.host_str().unwrap_or_default();
         return match status {
-            500.. | 408 | 429 => {
-                SourceError::Down { host: host.into(), detail: format!("status {status}"), timeout: false }
-            }
+            500.. | 408 | 429 => SourceError::Down {
+                host: host.into(),
+                detail: format!("answered with status {status}"),
+                timeout: false,
+            },
             _ => SourceError::Protocol(format!("storage host {host} answered {status}")),
         };
     }
@@ -185,7 +187,7 @@ fn body_stream(arrived: Arrived, skip: u64, left: u64) -> ByteStream {
                     return Ok(None);
                 }
                 let host = arrived.url.host_str().unwrap_or_default().to_owned();
-                let detail = format!("connection ended {} bytes early", left.saturating_add(skip));
+                let detail = format!("ended the connection {} bytes early", left.saturating_add(skip));
                 return Err(SourceError::Down { host, detail, timeout: false });
             };
             let drop = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
