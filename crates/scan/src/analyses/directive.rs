@@ -223,10 +223,8 @@ fn json_key(
                 && !library.starts_with("diffusers")
                 && !library.is_empty()
             {
-                found(Finding::Directive(
-                    "imported-module",
-                    format!("{}: {}", shown(), bounded(&v.to_string())),
-                ));
+                let code = if dangerous_name(library) { "hydra-target-dangerous" } else { "imported-module" };
+                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(&v.to_string()))));
             }
         }
         ("chat_template" | "chat_templates", Value::String(s)) => found(Finding::Template(s, shown())),
