@@ -240,12 +240,13 @@ fn json_key(
         }
         // Module lists of sentence-transformers: each type is imported.
         ("type", Value::String(s))
-            if map.contains_key("idx") && map.contains_key("path") && s.contains('.') =>
+            if map.contains_key("idx")
+                && map.contains_key("path")
+                && s.contains('.')
+                && !matches!(s.split('.').next(), Some("sentence_transformers" | "transformers")) =>
         {
-            if !matches!(s.split('.').next(), Some("sentence_transformers" | "transformers")) {
-                let code = if dangerous_name(s) { "hydra-target-dangerous" } else { "imported-module" };
-                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(s))));
-            }
+            let code = if dangerous_name(s) { "hydra-target-dangerous" } else { "imported-module" };
+            found(Finding::Directive(code, format!("{}: {}", shown(), bounded(s))));
         }
         // Pipelines of diffusers: library and class of each part.
         (_, Value::Array(pair))
