@@ -17,9 +17,8 @@ impl Catalogue {
     /// True for `Class.NAME`, read but not called, of a class that is harmless as data: a member of an enumeration.
     pub(super) fn is_attribute_of_harmless(&self, module: &str, name: &str) -> bool {
         let Some((class, attribute)) = name.split_once('.') else { return false };
-        let constant =
-            attribute.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !attribute.starts_with('_');
-        constant && self.harmless(module, class).is_some_and(|e| e.allows(wb_verdict::How::Data))
+        is_constant(attribute)
+            && self.harmless(module, class).is_some_and(|e| e.allows(wb_verdict::How::Data))
     }
 
     /// The part a serialiser's helper plays.
@@ -120,6 +119,13 @@ impl Catalogue {
     }
 }
 
-fn is_dunder(component: &str) -> bool {
+/// Spelled as members of enumerations are. Methods are not, and a method kept is called later, by a container
+/// that asks its argument for `keys` or by a `partial`: `DataFrame.eval`, `ndarray.tofile`, `PosixPath.unlink`.
+pub(super) fn is_constant(attribute: &str) -> bool {
+    attribute.starts_with(|c: char| c.is_ascii_uppercase())
+        && attribute.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+pub(super) fn is_dunder(component: &str) -> bool {
     component.len() > 4 && component.starts_with("__") && component.ends_with("__")
 }

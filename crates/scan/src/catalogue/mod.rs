@@ -13,7 +13,7 @@ use wb_pickle::{Call, Value};
 use wb_verdict::{CallClass, Effect, How};
 
 /// Version of the catalogue; part of the key of kept facts. A test holds it to the data files.
-pub const VERSION: &str = "2026.11.1";
+pub const VERSION: &str = "2026.11.2";
 
 /// The catalogue's word on one use of a callable.
 pub fn classify(call: &Call<'_>) -> CallClass {
@@ -56,10 +56,10 @@ pub fn classify(call: &Call<'_>) -> CallClass {
 
 /// True if [`classify`] looks at the arguments of this use. Otherwise its answer holds for all uses of the same
 /// name in the same way with the same `plain_args`, `tampered` and `on_import`.
-pub fn depends_on_args(module: &str, name: &str, how: How) -> bool {
+pub fn depends_on_args(module: &str, name: &str, how: How, plain: bool) -> bool {
     let cat = &*CATALOGUE;
     module.is_empty()
-        || cat.harmless(module, name).is_some_and(|e| e.allows(how) && e.looks_at_args(how))
+        || cat.harmless(module, name).is_some_and(|e| e.allows(how) && e.looks_at_args(how, plain))
         || cat.carries(module, name).is_some()
 }
 

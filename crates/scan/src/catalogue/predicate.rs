@@ -1,5 +1,6 @@
 //! Predicates over the arguments of a harmless use.
 
+use super::lookup::{is_constant, is_dunder};
 use super::of_name;
 use super::tables::{Catalogue, Entry, Part};
 use serde::Deserialize;
@@ -14,6 +15,9 @@ pub(super) enum Args {
     Any,
     /// Literals and built-in containers of literals.
     Plain,
+    /// As [`Args::Any`], but no argument is itself an object on which the stream can have set attributes: a
+    /// container's constructor calls `keys`, `__iter__` and the like of what it is given.
+    Inert,
     /// A class of a catalogued or unknown distribution and a built-in base (`copyreg._reconstructor`).
     Reconstructor,
     /// A class and arguments for its `__new__` (`copyreg.__newobj__`).
@@ -72,7 +76,11 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
         // What a partial calls is part of its state.
         How::Build if entry.args == Args::Partial => {
             let Some(Value::Tuple(state)) = call.args.first() else { return Unproved };
-            return state.first().map_or(Unproved, |f| callable_as_data(cat, f));
+            return match state.first().map_or(Unproved, |f| callable_as_data(cat, f)) {
+                // A call put off is a call: what is suspicious as arguments is suspicious as a state.
+                Class(CallClass::Unknown) => Class(CallClass::Unresolved),
+                other => other,
+            };
         }
         How::Build => return yes(call.plain_args),
         How::Append | How::SetItem | How::AddItems => return Harmless,
@@ -81,6 +89,7 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
     let args = call.args;
     match entry.args {
         Args::Any => Harmless,
+        Args::Inert => yes(args.iter().all(is_inert)),
         Args::Plain | Args::Pattern => {
             // Strings and numbers cut off for length are plain all the same.
             yes(call.plain_args)
@@ -93,6 +102,7 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
         Args::TextCodec => yes(matches!(args, [Value::Str { .. }])
             || matches!(args, [Value::Str { .. }, codec] if codec.as_str().is_some_and(is_text_codec))),
         Args::Partial => args.first().map_or(Unproved, |f| callable_as_data(cat, f)),
+        Args::Factory if !args.iter().skip(1).all(is_inert) => Unproved,
         Args::Factory => match args.first() {
             None | Some(Value::None) => Harmless,
             Some(f) => callable_as_data(cat, f),
@@ -205,8 +215,22 @@ fn attribute_of_class(cat: &Catalogue, args: &[Value]) -> Outcome {
         return Unproved;
     }
     match of_name(cat, module, name, How::Data) {
-        CallClass::Harmless | CallClass::Unknown => Harmless,
+        // The attribute is judged as the import that it is; of catalogued classes only constants are harmless.
+        CallClass::Harmless if is_constant(attribute) => Harmless,
+        CallClass::Harmless => Class(CallClass::KnownUncatalogued),
+        CallClass::Unknown => Harmless,
         class => Class(class),
+    }
+}
+
+/// True for what has no attributes of its own, or was made by a type whose instances have none.
+fn is_inert(value: &Value) -> bool {
+    const MADE_BY: [&str; 8] =
+        ["builtins.", "_codecs.", "numpy.", "datetime.", "decimal.", "fractions.", "uuid.", "array."];
+    match value {
+        Value::Object { made_by, .. } => MADE_BY.iter().any(|m| made_by.starts_with(m)),
+        Value::Global { .. } | Value::Persistent(_) | Value::Opaque => false,
+        _ => true,
     }
 }
 
@@ -250,7 +274,8 @@ fn inner_call(cat: &Catalogue, function: &Value, args: &[Value]) -> Outcome {
 fn ufunc(cat: &Catalogue, module: &Value, name: &Value) -> Outcome {
     const EXPORTERS: [&str; 4] = ["numpy", "scipy", "sklearn", "pandas"];
     let (Some(module), Some(name)) = (module.as_str(), name.as_str()) else { return Unproved };
-    let exporter = module.split('.').next().is_some_and(|top| EXPORTERS.contains(&top));
+    let exporter = module.split('.').next().is_some_and(|top| EXPORTERS.contains(&top))
+        && !module.split('.').any(is_dunder);
     match exporter && cat.harmless("numpy", name).is_some_and(|e| e.allows(How::Data)) {
         true => Harmless,
         false => Class(CallClass::Dangerous { effect: Effect::Import }),

@@ -79,8 +79,10 @@ impl Entry {
     }
 
     /// Does the answer for this use depend on more of the arguments than whether they are plain?
-    pub fn looks_at_args(&self, how: How) -> bool {
+    pub fn looks_at_args(&self, how: How, plain: bool) -> bool {
         match how {
+            // Plain arguments are inert.
+            _ if plain && self.args == Args::Inert => false,
             How::Data | How::Append | How::SetItem | How::AddItems => false,
             How::Build => self.args == Args::Partial,
             _ => !matches!(self.args, Args::Any | Args::Plain | Args::Pattern),

@@ -62,7 +62,7 @@ fn the_version_changes_with_the_data() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let version = format!("{VERSION} {digest:016x}");
     assert_eq!(
-        version, "2026.11.1 e78645018f894903",
+        version, "2026.11.2 f0a9302f30453997",
         "the data changed: raise VERSION, then write the new pair here"
     );
 }
@@ -73,7 +73,7 @@ fn nothing_is_harmless_and_dangerous_in_the_same_use_without_looking_at_argument
     for (module, names) in &cat.harmless {
         for (name, entry) in names {
             if cat.dangerous(module, name).is_some() {
-                assert!(entry.looks_at_args(How::Reduce), "{module}.{name} is harmless and dangerous");
+                assert!(entry.looks_at_args(How::Reduce, false), "{module}.{name} is harmless and dangerous");
             }
         }
     }
@@ -236,8 +236,43 @@ fn the_cache_key_rule_covers_every_answer_that_arguments_change() {
         ("cloudpickle.cloudpickle", "_make_function", How::Reduce),
         ("", "", How::Reduce),
     ] {
-        assert!(depends_on_args(module, name, how), "{module}.{name}");
+        assert!(depends_on_args(module, name, how, false), "{module}.{name}");
     }
-    assert!(!depends_on_args("posix", "system", How::Reduce));
-    assert!(!depends_on_args("numpy", "ndarray", How::Data));
+    assert!(!depends_on_args("posix", "system", How::Reduce, false));
+    assert!(!depends_on_args("numpy", "ndarray", How::Data, false));
+}
+
+/// A method kept is a call put off: `dict(Namespace(keys=partial(DataFrame.eval, ...)))` runs it without a call
+/// opcode of its own.
+#[test]
+fn methods_of_harmless_classes_are_not_harmless_data() {
+    for (module, name) in [
+        ("numpy", "ndarray.tofile"),
+        ("pathlib", "PosixPath.unlink"),
+        ("pandas", "DataFrame.eval"),
+        ("torch", "UntypedStorage.from_file"),
+        ("builtins", "str.format"),
+    ] {
+        assert_ne!(class(module, name, How::Data, &[]), CallClass::Harmless, "{module}.{name}");
+        let partial = class("functools", "partial", How::Reduce, &[global(module, name)]);
+        assert_ne!(partial, CallClass::Harmless, "partial({module}.{name})");
+        let (owner, attribute) = name.split_once('.').unwrap();
+        let read = class("builtins", "getattr", How::Reduce, &[global(module, owner), text(attribute)]);
+        assert_ne!(read, CallClass::Harmless, "getattr({module}.{owner}, {attribute})");
+    }
+    let member = [global("transformers.training_args", "OptimizerNames"), text("ADAMW_TORCH")];
+    assert_eq!(class("builtins", "getattr", How::Reduce, &member), CallClass::Harmless);
+}
+
+#[test]
+fn containers_are_not_made_from_objects_with_attributes() {
+    let object = |made_by: &str| Value::Object { made_by: made_by.into(), args: Vec::new() };
+    for name in ["dict", "list", "str"] {
+        let made = |by: &str| class("builtins", name, How::Reduce, &[object(by)]);
+        assert_eq!(made("argparse.Namespace"), CallClass::KnownUncatalogued, "{name}");
+        assert_eq!(made("evilpkg.Thing"), CallClass::KnownUncatalogued, "{name}");
+        assert_eq!(made("_codecs.encode"), CallClass::Harmless, "{name}");
+    }
+    let state = Value::Tuple(vec![global("evilpkg", "run"), Value::Tuple(vec![text("x")])]);
+    assert_eq!(class("functools", "partial", How::Build, &[state]), CallClass::Unresolved);
 }

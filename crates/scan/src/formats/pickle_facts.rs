@@ -152,7 +152,8 @@ impl Observer for Collector<'_, '_> {
         let decoded = call.decode();
         let as_call = decoded.as_call();
         let class = catalogue::classify(&as_call);
-        let fixed = !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how);
+        let fixed =
+            !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
         let harmless = class == CallClass::Harmless;
         let fact = |count| FactKind::Call {
             callable: short(as_call.callable),
