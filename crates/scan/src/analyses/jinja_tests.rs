@@ -55,9 +55,19 @@ const KEYS: &str = "{% macro render_extra_keys(json_dict, handled_keys) %}{%- if
 {%- endif %}{%- endfor %}{%- endif %}{% endmacro %}{{ render_extra_keys(tool, ['name', 'input_schema']) }}\
 {% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% if loop.index > 3 %}{% break %}{% endif %}{% endfor %}";
 
+const TYPES: &str = "{%- macro json_to_python_type(json_spec) %}{%- set basic_type_map = {\"string\": \"str\", \"number\": \"float\"} %}\
+{%- if basic_type_map[json_spec.type] is defined %}{{- basic_type_map[json_spec.type] }}\
+{%- elif json_spec.type == \"array\" %}{{- \"list[\" + json_to_python_type(json_spec|items) + \"]\" }}\
+{%- elif json_spec.type is iterable %}{%- for t in json_spec.type %}{{- json_to_python_type({\"type\": t}) }}{%- endfor %}{%- endif %}{%- endmacro %}\
+{%- for param_name, param_fields in tool.parameters.properties|items %}{{- param_name + \": \" + json_to_python_type(param_fields) }}{%- endfor %}\
+{%- for i in range(messages | length) %}{%- if messages[i]['role'] == 'user' %}{%- set ns_turn = namespace(last_user_idx=i) %}{%- endif %}{%- endfor %}\
+{%- set thinking_text = message.get('reasoning') or message.get('reasoning_content') %}{{ thinking_text }}\
+{{- \"%s\" | format(tool_call.arguments[param]) -}}{{ tools | tojson(indent=4) }}{{ x | default('unknown', true) | upper }}\
+{%- for item_value in value['items'] | dictsort %}{{ item_value | map('upper') | list }}{% endfor %}{{- ',' if not loop.last -}}";
+
 #[test]
 fn honest_templates_are_proved_harmless() {
-    for t in [CHATML, HEADERS, ALTERNATING, TOOLS, KEYS, "plain text", ""] {
+    for t in [CHATML, HEADERS, ALTERNATING, TOOLS, KEYS, TYPES, "plain text", ""] {
         assert_eq!(analyse(t), Template::Harmless, "{t}");
     }
 }
@@ -91,6 +101,7 @@ fn what_cannot_be_followed_is_unproved() {
         "{% for k in ['_'] %}{{ x[k*2 ~ 'class' ~ k*2] }}{% endfor %}",
         "{{ ''['%c%cclass'|format(95, 95)] }}",
         "{{ x[('%c' % 95)] }}",
+        "{{ x['%s%s'|format('_', 'x')] }}",
         "{{ ''|attr(name) }}",
         "{{ messages|map(f)|list }}",
         "{{ messages|map('attr', 'x')|list }}",

@@ -299,7 +299,8 @@ struct Tensor {
 }
 
 fn tensor(r: &mut Reader, kv: &mut Kv, tensors: &mut Vec<Tensor>, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    const MAX_NAME: u64 = 64;
+    // 64 in llama.cpp; programs that share the library raise it.
+    const MAX_NAME: u64 = 128;
     const MAX_DIMS: u32 = 4;
     let start = r.at;
     let (at, len) = r.string(cx)?;
