@@ -38,6 +38,7 @@ fn folder(session: &Session, root: &Path, found: &mut Vec<Found>, errors: &mut V
         Ok(real) => real,
         Err(e) => return errors.push(error(root, reading(&e))),
     };
+    let roots = [Some(real_root.clone()), hub_cache_blobs(&real_root)];
     // No ignore files, no hidden-file rule, links not followed: what lies there is what gets loaded.
     let walk = WalkBuilder::new(root).standard_filters(false).follow_links(false).build();
     for entry in walk {
@@ -61,7 +62,7 @@ fn folder(session: &Session, root: &Path, found: &mut Vec<Found>, errors: &mut V
         if kind.is_file() {
             found.push(Found { path, relative });
         } else if kind.is_symlink() {
-            match link(&path, &real_root) {
+            match link(&path, roots.iter().flatten()) {
                 Ok(true) => found.push(Found { path, relative }),
                 // A folder inside the root is walked under its own name.
                 Ok(false) => {}
@@ -73,10 +74,16 @@ fn folder(session: &Session, root: &Path, found: &mut Vec<Found>, errors: &mut V
     }
 }
 
-/// True if a link leads to a regular file below the root; false for a folder below it.
-fn link(path: &Path, real_root: &Path) -> Result<bool, String> {
+/// The cache of huggingface_hub keeps contents once in `blobs/`; a folder `snapshots/<commit>` holds links to them.
+fn hub_cache_blobs(real_root: &Path) -> Option<PathBuf> {
+    let snapshots = real_root.ancestors().find(|a| a.file_name().is_some_and(|n| n == "snapshots"))?;
+    Some(snapshots.parent()?.join("blobs"))
+}
+
+/// True if a link leads to a regular file below one of the roots; false for a folder below one.
+fn link<'a>(path: &Path, mut roots: impl Iterator<Item = &'a PathBuf>) -> Result<bool, String> {
     let target = fs::canonicalize(path).map_err(|e| format!("a link that leads nowhere: {e}"))?;
-    if !target.starts_with(real_root) {
+    if !roots.any(|root| target.starts_with(root)) {
         return Err(
             "a link that leads out of the folder, not followed; name its target to have it judged".into()
         );

@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_usable_as_it_stands_and_with_every_line_of_it() {
+        let text = include_str!("../../../../weighbridge.example.toml");
+        let plain: File = toml::from_str(text).unwrap();
+        assert_eq!(plain.spool_max, Some(Size(500 << 30)));
+        // A key that is a comment begins right behind `# ` and has ` = `.
+        let is_key = |l: &str| {
+            l.split_once(" = ").is_some_and(|(k, _)| k.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        };
+        let all: Vec<&str> =
+            text.lines().map(|l| l.strip_prefix("# ").filter(|k| is_key(k)).unwrap_or(l)).collect();
+        let full: File = toml::from_str(&all.join("\n")).unwrap();
+        assert!(full.policy.is_some() && full.tls_key.is_some() && full.log_format == Some(LogFormat::Json));
+        assert_eq!((full.workers.map(|n| n.get()), full.metrics_public), (Some(4), Some(false)));
+    }
+
+    #[test]
     fn an_unknown_key_in_the_file_is_an_error() {
         let error = toml::from_str::<File>("upstraem = 'x'").unwrap_err().to_string();
         assert!(error.contains("upstraem") && error.contains("line 1"), "{error}");

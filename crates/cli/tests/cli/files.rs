@@ -58,6 +58,18 @@ fn links_inside_are_followed_and_links_outside_are_errors() {
 }
 
 #[test]
+fn a_snapshot_of_the_hub_cache_is_judged_through_its_links() {
+    let cache = folder(&[("models--a--b/blobs/0123", CLEAN), ("models--a--b/secret.pkl", CLEAN)]);
+    let snapshot = cache.path().join("models--a--b/snapshots/c0ffee");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    symlink("../../blobs/0123", snapshot.join("model.pkl")).unwrap();
+    let (code, value) = scan_json(&snapshot, &[]);
+    assert_eq!((code, paths(&value)), (0, vec!["model.pkl".into()]));
+    symlink("../../secret.pkl", snapshot.join("other.pkl")).unwrap();
+    assert_eq!(scan_json(&snapshot, &[]).0, 2);
+}
+
+#[test]
 fn special_files_are_refused_and_nothing_hangs() {
     let dir = folder(&[("a.pkl", CLEAN)]);
     let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
