@@ -86,14 +86,10 @@ impl Format for Media {
                 Some(end),
                 FactKind::Hidden { code: what.into(), detail: format!("behind the end of the {}", self.id) },
             );
-        } else if self.id == "jpeg" && head.starts_with(&[0xff, 0xd8]) {
-            // Cameras append previews as further pictures.
-        } else {
-            cx.structure(
-                end,
-                "document-trailing-bytes",
-                format!("{} bytes behind the end of the {}", rest.len(), self.id),
-            );
+        } else if matches!(self.id, "png" | "gif" | "pdf") {
+            // Cameras and recorders append previews and trailers to the others.
+            let detail = format!("{} bytes behind the end of the {}", rest.len(), self.id);
+            cx.structure(end, "document-trailing-bytes", detail);
         }
         cx.member(b"(trailing)", &rest);
         Ok(())
