@@ -526,6 +526,11 @@ impl State {
                         _ if frame_first => leave!(Flow::Straddle { at: base + p as u64 }),
                         _ if rest.len() as u64 > MAX_LINES => {
                             steps += 1;
+                            // From protocol 4 on a name can be a walk of any length.
+                            if self.proto >= 4 {
+                                let detail = "an import whose names take more than 64 KiB";
+                                self.resource(obs, base + p as u64, "pickle-long-name", detail);
+                            }
                             fail!("name too long")
                         }
                         _ => {

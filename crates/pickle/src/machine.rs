@@ -62,6 +62,8 @@ pub struct Machine {
     fork: Option<Box<(State, u64)>>,
     skips: Vec<(State, u64)>,
     cloned: u64,
+    /// Opcodes followed in second readings of arrays.
+    watched: u64,
 }
 
 impl Machine {
@@ -87,6 +89,7 @@ impl Machine {
             fork: None,
             skips: Vec::new(),
             cloned: 0,
+            watched: 0,
         }
     }
 
@@ -99,6 +102,7 @@ impl Machine {
         self.fork = None;
         self.skips.clear();
         self.cloned = 0;
+        self.watched = 0;
     }
 
     /// Runs to the end. If a frame is straddled, the other reading is run too, after this one.
@@ -243,11 +247,13 @@ impl Machine {
     fn note_skip(&mut self, from: u64, obs: &mut dyn Observer) {
         /// Bytes of state copied at most for such second readings.
         const MAX_COPIED: u64 = 512 << 20;
+        /// Opcodes followed at most to find out whether a second reading reaches a call.
+        const MAX_WATCHED: u64 = 8 << 20;
         if !self.state.could_call(from) {
             return;
         }
         self.cloned = self.cloned.saturating_add(self.state.held());
-        if self.cloned > MAX_COPIED || self.skips.len() >= 64 {
+        if self.cloned > MAX_COPIED || self.watched > MAX_WATCHED || self.skips.len() >= 64 {
             let detail = "too many arrays that are opcodes as well: not all are read both ways";
             return self.state.structure(obs, from, "pickle-array-is-opcodes", detail);
         }
@@ -257,8 +263,9 @@ impl Machine {
         let mut watch = Watch(false);
         let main = std::mem::replace(&mut self.state, state.clone());
         let at = std::mem::replace(&mut self.at, from);
-        let limit = self.state.steps.saturating_add(1 << 20);
-        self.run_one(&mut watch, limit);
+        let before = self.state.steps;
+        self.run_one(&mut watch, before.saturating_add(1 << 20));
+        self.watched += self.state.steps - before;
         self.state = main;
         self.at = at;
         if watch.0 {

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub has_proto: bool,
     /// Calls that the opcode under way has led to.
     pub fan: u32,
+    /// Texts that were encoded for a deserialiser.
+    pub decoded: HashSet<Val>,
 }
 
 impl State {
@@ -97,6 +99,7 @@ impl State {
             steps: 0,
             has_proto: false,
             fan: 0,
+            decoded: HashSet::new(),
         }
     }
 

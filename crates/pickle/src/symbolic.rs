@@ -415,7 +415,8 @@ impl State {
             return;
         }
         let Some(items) = self.items(args) else { return };
-        let by = &self.heap.callee(by).rendering;
+        let by = self.heap.callee(by).rendering.clone();
+        let by = by.as_str();
         for v in items.into_iter().take(8) {
             let v = match self.heap.get_object(v) {
                 Some(o) if self.heap.callee(o.callee).name == "BytesIO" => {
@@ -445,6 +446,8 @@ impl State {
                 }
                 // Text to be encoded, too long to be worked out where it was.
                 Tag::Object if loads => match self.encoded_latin1(v) {
+                    // The same text again: once decoded is enough.
+                    Some(bytes) if bytes.is_empty() => {}
                     Some(bytes) => obs.nested(at, by, Nested::Bytes(bytes)),
                     None => {
                         let detail = "bytes for a deserialiser that were not worked out";
@@ -463,7 +466,8 @@ impl State {
     }
 
     /// The bytes of `_codecs.encode(text, "latin1")`, as protocol 2 writes byte strings of any length.
-    fn encoded_latin1(&self, v: Val) -> Option<Vec<u8>> {
+    /// Empty if that text was given to a deserialiser before.
+    fn encoded_latin1(&mut self, v: Val) -> Option<Vec<u8>> {
         const MAX: usize = 64 << 20;
         let o = self.heap.get_object(v)?;
         if self.heap.full() || self.heap.callee(o.callee).rendering != "_codecs.encode" {
@@ -474,7 +478,11 @@ impl State {
         if !matches!(codec.as_str(), "latin1" | "latin-1" | "iso-8859-1") {
             return None;
         }
-        let text = String::from_utf8(self.text(*items.first()?, MAX)?).ok()?;
+        let &text = items.first()?;
+        if !self.decoded.insert(text) {
+            return Some(Vec::new());
+        }
+        let text = String::from_utf8(self.text(text, MAX)?).ok()?;
         text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
     }
 }

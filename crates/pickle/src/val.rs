@@ -37,7 +37,7 @@ pub(crate) enum Tag {
     Opaque,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Val(u64);
 
 const PAYLOAD: u32 = 56;

@@ -210,3 +210,59 @@ fn a_lambda_by_value_carries_code_and_running_it_is_worse() {
     let shell = report(&code("system", b""));
     assert_eq!((shell.verdict, worst(&shell).0), (Verdict::Malicious, "WB-PKL-001"), "{shell:?}");
 }
+
+#[test]
+fn a_method_called_by_a_container_that_asks_for_keys() {
+    let path = [global("pathlib", "PosixPath"), text("x"), b"\x85R".to_vec()].concat();
+    let put_off = |module, method| {
+        let partial =
+            [&global("functools", "partial")[..], &global(module, method), &path, b"\x86R"].concat();
+        let object = [global("argparse", "Namespace"), b")R}".to_vec(), text("keys")].concat();
+        report(&stream(&[&global("builtins", "dict"), &object, &partial, b"sb\x85R"]))
+    };
+    for (module, method) in
+        [("pathlib", "PosixPath.unlink"), ("numpy", "ndarray.tofile"), ("pandas", "DataFrame.eval")]
+    {
+        let found = put_off(module, method);
+        assert!(found.verdict >= Verdict::Suspicious, "{module}.{method}: {found:?}");
+    }
+    let same_as_data = report(&stream(&[&path]));
+    assert_eq!(same_as_data.verdict, Verdict::Clean, "{same_as_data:?}");
+}
+
+#[test]
+fn long_texts_for_a_deserialiser_are_decoded() {
+    let inner = [&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], b"cposix\nsystem\n(S'id'\ntR."].concat();
+    let nested = |inner: &[u8]| {
+        let long: String =
+            inner.iter().copied().chain(std::iter::repeat_n(0, 2 << 20)).map(char::from).collect();
+        let mut code = [global("torch.storage", "_load_from_bytes"), global("_codecs", "encode")].concat();
+        code.push(b'X');
+        code.extend((long.len() as u32).to_le_bytes());
+        code.extend(long.as_bytes());
+        report(&stream(&[&code, &text("latin1"), b"\x86R\x85R"]))
+    };
+    let found = nested(&inner);
+    assert_eq!((found.verdict, worst(&found).0), (Verdict::Malicious, "WB-PKL-002"), "{found:?}");
+}
+
+#[test]
+fn names_too_long_to_follow_are_no_clean_text() {
+    let walk = format!("cos\n{}system\n(S'id'\ntR.", "path.os.".repeat(40_000));
+    for head in [&b"\x80\x04"[..], b"N0\x80\x04"] {
+        let found = report(&[head, walk.as_bytes()].concat());
+        assert!(found.verdict >= Verdict::Suspicious, "{found:?}");
+    }
+}
+
+#[test]
+fn an_empty_first_stream_hides_nothing() {
+    use std::io::Write;
+    let zlib = |data: &[u8]| {
+        let mut out = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        out.write_all(data).unwrap();
+        out.finish().unwrap()
+    };
+    let found = report(&[zlib(b""), zlib(b"cposix\nsystem\n(S'id'\ntR.")].concat());
+    assert_eq!(found.verdict, Verdict::Malicious, "{found:?}");
+}

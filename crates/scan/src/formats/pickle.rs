@@ -50,8 +50,10 @@ impl Observer for Trial {
         self.called |= call.how != How::Ext && call.callee().is_plausible();
     }
 
-    fn resource(&mut self, _offset: u64, _code: &'static str, _detail: &str) {
+    fn resource(&mut self, _offset: u64, code: &'static str, _detail: &str) {
         self.absurd = true;
+        // Only behind a PROTO opcode, wherever it stands: no text, and a walk through modules all the same.
+        self.known_import |= code == "pickle-long-name";
     }
 }
 
