@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some((c, r)) => (c.as_str(), r),
         None => ("help", &[][..]),
     };
+    let command = if rest.iter().any(|a| matches!(a.as_str(), "--help" | "-h")) { "help" } else { command };
     let done = match command {
         "test" => stages::test(rest, false),
         "ci" => stages::test(rest, true),

@@ -75,7 +75,14 @@ impl Access {
             true => Some(file.rev.clone()),
             false => self.refs.get(&snapshot),
         };
-        let meta = self.at(who, file, commit.as_deref().unwrap_or(&file.rev)).await?;
+        let asked = self.at(who, file, commit.as_deref().unwrap_or(&file.rev)).await;
+        let (meta, commit) = match (asked, commit) {
+            // The branch moved and what it was before is gone (a folder has no past): it means what it is now.
+            (Err(error), Some(_)) if !is_commit(&file.rev) && revision_is_gone(&error) => {
+                (self.at(who, file, &file.rev).await?, None)
+            }
+            (asked, commit) => (asked?, commit),
+        };
         if commit.is_none() {
             self.refs.insert(snapshot, meta.commit.clone());
         }
@@ -135,6 +142,10 @@ impl Access {
         self.repos.insert(key, facts.clone());
         Ok(facts)
     }
+}
+
+fn revision_is_gone(error: &SourceError) -> bool {
+    matches!(error, SourceError::Answered(answer) if answer.code.as_deref() == Some("RevisionNotFound"))
 }
 
 fn clip(text: &str) -> String {

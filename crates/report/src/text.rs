@@ -77,7 +77,10 @@ impl Out {
             Action::Allow => self.paint("32", "allow"),
         };
         let path = self.paint("1", &wb_verdict::escape_bytes(&file.path));
-        let formats = printable(&report.formats.join("+"));
+        let formats = match report.formats.is_empty() {
+            true => "format not seen".into(),
+            false => printable(&report.formats.join("+")),
+        };
         self.line(&format!("{action}  {path}  {}  ({formats}, {})", verdict(report), size(report.size)));
         if is_quiet(file) {
             return;

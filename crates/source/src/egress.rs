@@ -118,7 +118,9 @@ impl EgressPolicy {
             return Ok(Dial::Listed);
         }
         if !self.rules.iter().any(|r| r.matches(&host, port, url.scheme())) {
-            return refuse("host is not in the upstream host list (--upstream-host)");
+            return refuse(
+                "host is not in the upstream host list (--upstream-host, WEIGHBRIDGE_UPSTREAM_HOST)",
+            );
         }
         let literal = match url.host() {
             Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),

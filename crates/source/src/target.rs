@@ -112,16 +112,22 @@ impl NetPolicy {
         }
     }
 
-    /// Takes `HF_ENDPOINT` and `HF_TOKEN` from the environment, else the public Hub and no token.
+    /// Takes `HF_ENDPOINT`, `HF_TOKEN` and `WEIGHBRIDGE_UPSTREAM_HOST` (further hosts, with commas between) from the
+    /// environment, else the public Hub, no token and its own hosts.
     ///
     /// # Errors
-    /// If `HF_ENDPOINT` is not a URL.
+    /// If `HF_ENDPOINT` is not a URL, or a host is none.
     pub fn from_env() -> Result<Self> {
         let set = |name| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let endpoint = Url::parse(endpoint.trim())
             .map_err(|e| SourceError::Request(format!("HF_ENDPOINT is not a url: {endpoint}: {e}")))?;
-        Ok(Self { token: set("HF_TOKEN").and_then(|t| Token::bearer(&t)), ..Self::new(endpoint) })
+        let mut policy =
+            Self { token: set("HF_TOKEN").and_then(|t| Token::bearer(&t)), ..Self::new(endpoint) };
+        let hosts = set("WEIGHBRIDGE_UPSTREAM_HOST").unwrap_or_default();
+        let hosts = hosts.split(',').map(str::trim).filter(|h| !h.is_empty());
+        policy.hub.hosts = hosts.map(str::parse).collect::<Result<_>>()?;
+        Ok(policy)
     }
 }
 

@@ -115,6 +115,11 @@ async fn a_folder_served_as_a_hub() {
     assert_eq!(info["siblings"].as_array().unwrap().len(), 2);
     let r = get("/acme/tiny/resolve/main/..%2f..%2f..%2foutside.pkl").at(&gate).await;
     assert_eq!(r.status, 400);
+
+    // A folder has no past: after a change the branch is what lies there now, at once.
+    std::fs::write(repo.join("more.txt"), "more").unwrap();
+    let r = get("/acme/tiny/resolve/main/more.txt").at(&gate).await;
+    assert!(r.status == 200 && r.body == b"more", "{}", r.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
