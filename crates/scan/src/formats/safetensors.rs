@@ -34,7 +34,11 @@ impl Format for Safetensors {
         let object = probe.head.get(8..).and_then(|h| h.trim_ascii_start().first()) == Some(&b'{');
         // A length that is text is the beginning of some other file.
         let text = probe.head.iter().take(8).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
-        if n >= 2 && object && !text { Claim::Strong } else { Claim::No }
+        // So is one that no reader takes, in a file whose first bytes say what it is: a checksum may begin with `{`.
+        const MAGIC: [&[u8]; 4] =
+            [b"7z\xbc\xaf'\x1c", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18"];
+        let other = n > MAX_HEADER && MAGIC.iter().any(|m| probe.head.starts_with(m));
+        if n >= 2 && object && !text && !other { Claim::Strong } else { Claim::No }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
