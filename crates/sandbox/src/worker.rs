@@ -8,7 +8,6 @@ use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -44,9 +43,7 @@ pub fn serve(scan: impl Fn(&Blob, &Options) -> Facts) -> ExitCode {
 fn answer_one(socket: &Shared, scan: &impl Fn(&Blob, &Options) -> Facts) -> io::Result<bool> {
     let Some((header, fd)) = request(socket)? else { return Ok(false) };
     let blob = match (header.kind, fd) {
-        (Kind::ScanFile, Some(fd)) => {
-            Blob::new(Arc::new(Handed { file: File::from(fd), len: header.number }))
-        }
+        (Kind::ScanFile, Some(fd)) => Blob::from_file_of_len(File::from(fd), header.number),
         (Kind::ScanSource, None) => Blob::new(Arc::new(Asked { socket: socket.clone(), len: header.number })),
         _ => return Err(garbage()),
     };
@@ -143,27 +140,6 @@ fn shorten(facts: &mut Facts) {
         length: None,
         detail: format!("more facts than fit into {} MiB", MAX_FACTS >> 20),
     });
-}
-
-/// A file opened by the pool. Its length is the pool's, so no call that looks at files is needed.
-struct Handed {
-    file: File,
-    len: u64,
-}
-
-impl ReadAt for Handed {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        loop {
-            match self.file.read_at(buf, offset) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
-    }
 }
 
 /// A source that the pool reads for this worker.
