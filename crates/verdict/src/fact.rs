@@ -58,6 +58,8 @@ pub enum How {
     Persid,
     /// Called by name through another callable (`functools.partial`, `operator.methodcaller`, ...).
     Indirect,
+    /// `__hash__` and `__eq__` called on an instance that the named callable made: a key of a dict, a member of a set.
+    Hash,
 }
 
 impl How {
@@ -77,6 +79,7 @@ impl How {
             Self::Ext => "EXT",
             Self::Persid => "PERSID",
             Self::Indirect => "indirect",
+            Self::Hash => "hash",
         }
     }
 }

@@ -85,6 +85,7 @@ fn call_message(callable: &str, how: How, class: &CallClass) -> String {
             format!("loading this pickle rebuilds an object of the unknown class {name}")
         }
         (_, How::Newobj | How::NewobjEx) => format!("loading this pickle makes an object of {name}"),
+        (_, How::Hash) => format!("loading this pickle hashes and compares an object of {name}"),
         (_, How::Indirect) => format!("loading this pickle calls {name} through another callable"),
         _ => format!("loading this pickle calls {name}"),
     }

@@ -58,6 +58,7 @@ pub static RULES: &[&Rule] = &[
     &pickle::EXTENSION,
     &pickle::PERSISTENT,
     &pickle::UNKNOWN_CLASS_ARGS,
+    &pickle::HASHED,
     &resource::GENERIC,
     &resource::SIZES,
     &resource::PICKLE,

@@ -268,6 +268,21 @@ pub(super) static UNKNOWN_CLASS_ARGS: Rule = Rule {
     ..BASE
 };
 
+/// A key or set member with methods of its own.
+pub(super) static HASHED: Rule = Rule {
+    id: "WB-PKL-028",
+    title: "loading hashes or compares an object with methods of its own",
+    verdict: Verdict::Suspicious,
+    severity: Severity::Medium,
+    confidence: Confidence::Medium,
+    what: "an instance used as a dict key or set member whose class is not known to hash and compare harmlessly",
+    why: "putting it there calls its __hash__ and __eq__, on attributes that the stream has set, without a call opcode",
+    fix: "if the class is ordinary, report it so that the catalogue can learn it; if the package is your own, name it \
+        in the policy's trusted_packages; else ask for safetensors, or admit the digest with an exception",
+    pait: None,
+    ..BASE
+};
+
 /// The rule for one classified use.
 pub(super) fn rule(how: How, class: &CallClass, callable: &str, plain_args: bool) -> Option<&'static Rule> {
     Some(match class {
@@ -280,6 +295,7 @@ pub(super) fn rule(how: How, class: &CallClass, callable: &str, plain_args: bool
         CallClass::Dangerous { effect } => by_effect(*effect),
         _ if how == How::Ext => &EXTENSION,
         _ if how == How::Persid => &PERSISTENT,
+        _ if how == How::Hash => &HASHED,
         CallClass::Unknown => match how {
             How::Data => &UNKNOWN_CLASS,
             How::Newobj | How::NewobjEx | How::Build if plain_args => &UNKNOWN_CLASS,

@@ -56,7 +56,7 @@ fn use_of(how: How, call: CallClass, plain_args: bool) -> Option<&'static str> {
     rule_for(&fact, "model.pkl").map(|r| r.id)
 }
 
-const HOWS: [How; 13] = [
+const HOWS: [How; 14] = [
     How::Data,
     How::Reduce,
     How::Inst,
@@ -70,6 +70,7 @@ const HOWS: [How; 13] = [
     How::Ext,
     How::Persid,
     How::Indirect,
+    How::Hash,
 ];
 
 #[test]
