@@ -1,29 +1,30 @@
 //! Looking names up: exact names, whole modules, dotted walks.
 
-use super::tables::{Catalogue, Entry, Part};
-use wb_verdict::{CallClass, Effect};
+use super::tables::{Catalogue, Danger, Entry, use_of};
+use super::vocabulary::{Part, Use};
+use wb_verdict::{CallClass, Effect, How};
 
-impl Catalogue {
-    /// The harmless entry of exactly this name, if there is one.
-    pub(super) fn harmless(&self, module: &str, name: &str) -> Option<&Entry> {
-        if let Some(entry) = self.harmless.get(module).and_then(|names| names.get(name)) {
-            return Some(entry);
+impl<'a> Catalogue<'a> {
+    /// The harmless entry of exactly this name, if there is one. What the tool proved does not hold against what is
+    /// known to be dangerous.
+    pub(super) fn harmless(&self, module: &str, name: &str) -> Option<Entry<'a>> {
+        if let Some(entry) = self.row(module, name).and_then(|row| row.harmless) {
+            return (!entry.derived || self.danger(module, name).is_none()).then_some(entry);
         }
         // One namespace is harmless as a whole because Python cannot import it (see harmless/torch.toml).
         let (top, _) = module.split_once('.').unwrap_or((module, ""));
-        (top == "__torch__").then(|| self.harmless.get("__torch__.*")?.get("*")).flatten()
+        (top == "__torch__").then(|| self.row("__torch__.*", "*")?.harmless).flatten()
     }
 
     /// True for `Class.NAME`, read but not called, of a class that is harmless as data: a member of an enumeration.
     pub(super) fn is_attribute_of_harmless(&self, module: &str, name: &str) -> bool {
         let Some((class, attribute)) = name.split_once('.') else { return false };
-        is_constant(attribute)
-            && self.harmless(module, class).is_some_and(|e| e.allows(wb_verdict::How::Data))
+        is_constant(attribute) && self.harmless(module, class).is_some_and(|e| e.allows(How::Data))
     }
 
     /// The part a serialiser's helper plays.
     pub(super) fn carries(&self, module: &str, name: &str) -> Option<Part> {
-        self.carries.get(module)?.get(name).copied()
+        self.row(module, name)?.part
     }
 
     /// As [`Self::carries`], for `module.name` in one string.
@@ -32,23 +33,44 @@ impl Catalogue {
         self.carries(module, name)
     }
 
+    /// The class of a use of a dangerous name.
+    pub(super) fn danger_of(&self, module: &str, name: &str, how: How) -> Option<CallClass> {
+        let known = self.danger(module, name)?;
+        Some(match known.derived {
+            // A module cannot be called; what is reached through it or written into it is a use of its own.
+            false if how == How::Data && name.is_empty() => CallClass::KnownUncatalogued,
+            // The tool says what happens if the name is called.
+            true if use_of(how) != Some(Use::Call) => CallClass::KnownUncatalogued,
+            _ => CallClass::Dangerous { effect: known.effect },
+        })
+    }
+
+    /// The effect of a name that is listed by hand.
+    pub(super) fn listed_danger(&self, module: &str, name: &str) -> Option<Effect> {
+        self.danger(module, name).filter(|known| !known.derived).map(|known| known.effect)
+    }
+
     /// The known effect of a name, if it is dangerous.
     ///
     /// `module` and `name` are read as every loader could: split at each dot (`torch`, `serialization.load` is
     /// `torch.serialization`, `load`), and, because protocol 4 walks attributes and modules hold the modules
     /// they import, from each component of `name` on (`pathlib`, `os.system` is `os.system`).
-    pub(super) fn dangerous(&self, module: &str, name: &str) -> Option<Effect> {
+    pub(super) fn danger(&self, module: &str, name: &str) -> Option<Known> {
+        // What is listed wins over what was derived, under whatever reading.
+        let mut derived = None;
         let dotted = if name.is_empty() { module.to_string() } else { format!("{module}.{name}") };
         match self.dangerous_dotted(&dotted) {
-            Some(Some(effect)) => return Some(effect),
-            Some(None) => return None,
+            Some(Danger { derived: true, effect }) => derived = effect,
+            Some(Danger { effect, .. }) => return effect.map(Known::listed),
             None => {}
         }
         let mut rest = name;
         // A walk through a module needs at least the module and a name in it.
         while let Some((_, tail)) = rest.split_once('.') {
-            if let Some(Some(effect)) = self.dangerous_dotted(rest) {
-                return Some(effect);
+            match self.dangerous_dotted(rest) {
+                Some(Danger { effect: Some(effect), derived: false }) => return Some(Known::listed(effect)),
+                Some(Danger { effect, derived: true }) => derived = derived.or(effect),
+                _ => {}
             }
             rest = tail;
         }
@@ -67,37 +89,32 @@ impl Catalogue {
             "shutil",
             "runpy",
         ];
-        if name.rsplit('.').next().is_some_and(|last| HANDED_OUT.contains(&last)) {
-            return Some(Effect::Reach);
+        let hands_out = name.rsplit('.').next().is_some_and(|last| HANDED_OUT.contains(&last));
+        if hands_out || name.split('.').any(is_dunder) {
+            return Some(Known::listed(Effect::Reach));
         }
-        name.split('.').any(is_dunder).then_some(Effect::Reach)
+        derived.map(|effect| Known { effect, derived: true })
     }
 
-    /// `Some(None)`: listed as exempt.
-    fn dangerous_dotted(&self, dotted: &str) -> Option<Option<Effect>> {
-        let mut wildcard = None;
+    /// The most specific listed row of a dotted name, or a derived one where none is listed.
+    fn dangerous_dotted(&self, dotted: &str) -> Option<Danger> {
+        let (mut wildcard, mut derived) = (None, None);
         // From the longest module to the shortest: the most specific entry wins.
         for (at, _) in dotted.rmatch_indices('.') {
-            let (module, name) = (&dotted[..at], &dotted[at + 1..]);
-            if let Some(names) = self.dangerous.get(module) {
-                if let Some(effect) = names.get(name) {
-                    return Some(*effect);
+            let (module, name) = (dotted.get(..at)?, dotted.get(at + 1..)?);
+            let Some(names) = self.names(module) else { continue };
+            let danger = |name: &str| names.get(name).and_then(|row| row.danger);
+            // Exactly this name, or a method or attribute of a listed one.
+            let first = name.split_once('.').map(|(first, _)| first);
+            for found in [Some(name), first].into_iter().flatten().filter_map(danger) {
+                match found.derived {
+                    true => derived = derived.or(Some(found)),
+                    false => return Some(found),
                 }
-                // A method or attribute of a listed name.
-                if let Some((first, _)) = name.split_once('.')
-                    && let Some(effect) = names.get(first)
-                {
-                    return Some(*effect);
-                }
-                wildcard = wildcard.or_else(|| names.get("*").copied());
             }
+            wildcard = wildcard.or_else(|| danger("*"));
         }
-        wildcard.or_else(|| self.dangerous.get(dotted).and_then(|n| n.get("*")).copied())
-    }
-
-    /// True for modules of the standard library and of catalogued distributions.
-    pub(super) fn is_known(&self, module: &str) -> bool {
-        self.known.contains(module.split('.').next().unwrap_or(module))
+        wildcard.or_else(|| self.row(dotted, "*").and_then(|row| row.danger)).or(derived)
     }
 
     /// The class of a name without harmless entry and without known effect.
@@ -107,16 +124,36 @@ impl Catalogue {
 
     /// True if a string among a function's names, constants or source shows more than model work.
     pub(super) fn is_code_word(&self, text: &str) -> bool {
-        if self.fragments.iter().any(|f| text.contains(f.as_str())) {
+        if self.fragments().any(|f| text.contains(f)) {
             return true;
         }
         // Names come whole; source and dotted names are split into identifiers only where a dot follows or
         // precedes, so that prose in a docstring does not count.
         if !text.contains(char::is_whitespace) {
-            return text.split('.').any(|part| self.words.contains(part));
+            return text.split('.').any(|part| self.is_word(part));
         }
         false
     }
+}
+
+/// A dangerous effect and where it is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What it does.
+    pub effect: Effect,
+    /// Found by the tool: what it does when it is *called*. Kept as data it is only not proved harmless.
+    pub derived: bool,
+}
+
+impl Known {
+    fn listed(effect: Effect) -> Self {
+        Self { effect, derived: false }
+    }
+}
+
+/// Ways of use that run a callee that is itself the result of a call.
+pub(super) fn calls(how: How) -> bool {
+    matches!(how, How::Reduce | How::Inst | How::Obj | How::Newobj | How::NewobjEx | How::Indirect)
 }
 
 /// Spelled as members of enumerations are. Methods are not, and a method kept is called later, by a container

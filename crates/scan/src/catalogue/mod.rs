@@ -1,23 +1,30 @@
 //! What is known of callables: harmless uses, dangerous effects, distributions.
 //!
-//! The knowledge is data: `harmless/*.toml`, `dangerous.tsv`, `carries.tsv`, `code-words.txt`, `stdlib.txt`,
-//! `distributions.toml`. Harmless is decided for an exact name, an exact use and a kind of arguments; a name
+//! The knowledge is data: `harmless/*.toml` (reviewed by hand), `derived/*.tsv` (proved by the tool from the libraries'
+//! sources), `dangerous.tsv`, `carries.tsv`, `code-words.txt`, `stdlib.txt`, `distributions.toml`. The build script
+//! compiles it into one table. Harmless is decided for an exact name, an exact use and a kind of arguments; a name
 //! that is merely absent from the dangerous list is never harmless.
 
 mod lookup;
 mod predicate;
 mod tables;
+mod vocabulary;
 
-use tables::{CATALOGUE, Catalogue, Part};
+use tables::{CATALOGUE, Catalogue};
+use vocabulary::Part;
 use wb_pickle::{Call, Value};
 use wb_verdict::{CallClass, Effect, How};
 
-/// Version of the catalogue; part of the key of kept facts. A test holds it to the data files.
-pub const VERSION: &str = "2026.11.2";
+/// Version of the catalogue; part of the key of kept facts. The second half is a digest of the data, of the
+/// predicates and of what compiles them: it follows every change by itself.
+pub const VERSION: &str = concat!("2026.11-", env!("WB_CATALOGUE_DIGEST"));
 
 /// The catalogue's word on one use of a callable.
 pub fn classify(call: &Call<'_>) -> CallClass {
-    let cat = &*CATALOGUE;
+    classify_in(&CATALOGUE, call)
+}
+
+fn classify_in(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
     if call.module.is_empty() {
         return of_result(cat, call);
     }
@@ -26,7 +33,7 @@ pub fn classify(call: &Call<'_>) -> CallClass {
         && let Some(entry) = cat.harmless(call.module, call.name)
         && entry.allows(call.how)
     {
-        match predicate::check(cat, entry, call) {
+        match predicate::check(cat, &entry, call) {
             predicate::Outcome::Harmless => return CallClass::Harmless,
             predicate::Outcome::Class(class) => return class,
             predicate::Outcome::Unproved => {}
@@ -35,12 +42,8 @@ pub fn classify(call: &Call<'_>) -> CallClass {
     if let Some(part) = cat.carries(call.module, call.name) {
         return carried(cat, part, call);
     }
-    if let Some(effect) = cat.dangerous(call.module, call.name) {
-        // A module cannot be called; what is reached through it or written into it is a use of its own.
-        return match call.how == How::Data && call.name.is_empty() {
-            true => CallClass::KnownUncatalogued,
-            false => CallClass::Dangerous { effect },
-        };
+    if let Some(class) = cat.danger_of(call.module, call.name, call.how) {
+        return class;
     }
     if call.how == How::Data && call.name.is_empty() && cat.is_known(call.module) {
         return CallClass::Harmless;
@@ -57,32 +60,31 @@ pub fn classify(call: &Call<'_>) -> CallClass {
 /// True if [`classify`] looks at the arguments of this use. Otherwise its answer holds for all uses of the same
 /// name in the same way with the same `plain_args`, `tampered` and `on_import`.
 pub fn depends_on_args(module: &str, name: &str, how: How, plain: bool) -> bool {
-    let cat = &*CATALOGUE;
+    let cat = &CATALOGUE;
     module.is_empty()
         || cat.harmless(module, name).is_some_and(|e| e.allows(how) && e.looks_at_args(how, plain))
         || cat.carries(module, name).is_some()
 }
 
 /// What is known of a name used as data or rebuilt as a class, when nothing else is known of the use.
-fn of_name(cat: &Catalogue, module: &str, name: &str, how: How) -> CallClass {
+fn of_name(cat: &Catalogue<'_>, module: &str, name: &str, how: How) -> CallClass {
     if cat.harmless(module, name).is_some_and(|e| e.allows(how)) {
         return CallClass::Harmless;
     }
     if cat.carries(module, name).is_some() {
         return CallClass::CarriesCode;
     }
-    match cat.dangerous(module, name) {
-        Some(effect) => CallClass::Dangerous { effect },
+    match cat.danger_of(module, name, how) {
+        Some(class) => class,
         None if how == How::Data && cat.is_attribute_of_harmless(module, name) => CallClass::Harmless,
         None => cat.uncatalogued(module),
     }
 }
 
 /// A use of something that is itself the result of a call.
-fn of_result(cat: &Catalogue, call: &Call<'_>) -> CallClass {
+fn of_result(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
     let Some((module, name)) = call.made_by.rsplit_once('.') else { return CallClass::Unresolved };
-    let calls =
-        matches!(call.how, How::Reduce | How::Inst | How::Obj | How::Newobj | How::NewobjEx | How::Indirect);
+    let calls = lookup::calls(call.how);
     if let Some(part) = cat.carries_any_split(call.made_by) {
         // Setting attributes of a rebuilt function is part of rebuilding it; calling it runs it.
         return match part {
@@ -91,14 +93,14 @@ fn of_result(cat: &Catalogue, call: &Call<'_>) -> CallClass {
             part => words_decide(cat, part, call.args),
         };
     }
-    if calls && let Some(effect) = cat.dangerous(module, name) {
+    if calls && let Some(effect) = cat.listed_danger(module, name) {
         return CallClass::Dangerous { effect };
     }
     CallClass::Unresolved
 }
 
 /// A callable that honest serialisers emit to rebuild code.
-fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
+fn carried(cat: &Catalogue<'_>, part: Part, call: &Call<'_>) -> CallClass {
     if call.tampered || call.on_import {
         return CallClass::Unresolved;
     }
@@ -113,7 +115,7 @@ fn carried(cat: &Catalogue, part: Part, call: &Call<'_>) -> CallClass {
     }
     if part == Part::Import
         && let [module] = call.args
-        && module.as_str().is_some_and(|m| cat.is_known(m) && cat.dangerous(m, "").is_none())
+        && module.as_str().is_some_and(|m| cat.is_known(m) && cat.danger(m, "").is_none())
     {
         return CallClass::Harmless;
     }
@@ -131,7 +133,7 @@ fn imported_module(value: &Value) -> Option<String> {
 }
 
 /// Code is never proved harmless by its words; they only show when it is worse.
-fn words_decide(cat: &Catalogue, part: Part, args: &[Value]) -> CallClass {
+fn words_decide(cat: &Catalogue<'_>, part: Part, args: &[Value]) -> CallClass {
     // The state of every rebuilt function and class has dunder keys; only code that names them means something.
     let expected = |text: &str| part == Part::Glue && text.starts_with("__") && text != "__import__";
     if predicate::any_text(args, &mut |text| !expected(text) && cat.is_code_word(text)) {
@@ -141,5 +143,28 @@ fn words_decide(cat: &Catalogue, part: Part, args: &[Value]) -> CallClass {
     }
 }
 
+/// The class of one use without arguments, in a catalogue of a test's own.
+#[cfg(test)]
+fn uses(cat: &Catalogue<'_>, module: &str, name: &str, how: How) -> CallClass {
+    let (callable, made_by, args, kwargs) = ("", "", &[], &[]);
+    let (tampered, on_import, plain_args) = (false, false, true);
+    let call = Call {
+        offset: 0,
+        how,
+        module,
+        name,
+        callable,
+        made_by,
+        tampered,
+        on_import,
+        args,
+        kwargs,
+        plain_args,
+    };
+    classify_in(cat, &call)
+}
+
+#[cfg(test)]
+mod compile_tests;
 #[cfg(test)]
 mod tests;

@@ -2,59 +2,10 @@
 
 use super::lookup::{is_constant, is_dunder};
 use super::of_name;
-use super::tables::{Catalogue, Entry, Part};
-use serde::Deserialize;
+use super::tables::{Catalogue, Entry};
+use super::vocabulary::{Args, Part};
 use wb_pickle::{Call, Value};
 use wb_verdict::{CallClass, Effect, How};
-
-/// What the arguments must be. The names are those of the data files, in kebab-case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Args {
-    /// Anything: values are judged where they are made.
-    Any,
-    /// Literals and built-in containers of literals.
-    Plain,
-    /// As [`Args::Any`], but no argument is itself an object on which the stream can have set attributes: a
-    /// container's constructor calls `keys`, `__iter__` and the like of what it is given.
-    Inert,
-    /// A class of a catalogued or unknown distribution and a built-in base (`copyreg._reconstructor`).
-    Reconstructor,
-    /// A class and arguments for its `__new__` (`copyreg.__newobj__`).
-    Newobj,
-    /// Text and the name of a text codec.
-    TextCodec,
-    /// A callable that is harmless as data, and its arguments (`functools.partial`).
-    Partial,
-    /// A default factory that is harmless as data.
-    Factory,
-    /// Names of attributes, none of them private.
-    AttributeNames,
-    /// A class and the name of a public attribute of it.
-    AttributeOfClass,
-    /// A dtype string or a numpy type.
-    Dtype,
-    /// An array class, then data.
-    ArrayClass,
-    /// `numpy` and the name of a catalogued universal function.
-    Ufunc,
-    /// Names or classes of numpy's bit generators.
-    BitGenerator,
-    /// A catalogued function, a type, its arguments and a state.
-    RebuildFromType,
-    /// A function, its arguments and plain states; the call of the function must be harmless itself.
-    CallAndState,
-    /// A class that a serialiser rebuilt, and what is set on it.
-    OnCarriedClass,
-    /// Bytes that begin as a torch file does.
-    TorchFileBytes,
-    /// A class of the module the callable is in.
-    ClassOfSameModule,
-    /// An index class of pandas, then data.
-    PandasIndex,
-    /// A regular expression and its flags.
-    Pattern,
-}
 
 /// The answer of a predicate.
 #[derive(Debug, PartialEq)]
@@ -70,7 +21,7 @@ pub(super) enum Outcome {
 use Outcome::{Class, Harmless, Unproved};
 
 /// Does `call` satisfy the entry?
-pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome {
+pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> Outcome {
     match call.how {
         How::Data => return Harmless,
         // What a partial calls is part of its state.
@@ -83,7 +34,7 @@ pub(super) fn check(cat: &Catalogue, entry: &Entry, call: &Call<'_>) -> Outcome 
             };
         }
         How::Build => return yes(call.plain_args),
-        How::Append | How::SetItem | How::AddItems => return Harmless,
+        How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
         _ => {}
     }
     let args = call.args;
@@ -161,7 +112,7 @@ fn as_class(class: CallClass) -> Outcome {
 }
 
 /// A callable that is stored and not called here.
-fn callable_as_data(cat: &Catalogue, value: &Value) -> Outcome {
+fn callable_as_data(cat: &Catalogue<'_>, value: &Value) -> Outcome {
     match value {
         Value::Global { module, name } => as_class(of_name(cat, module, name, How::Data)),
         // The result of a call, judged as that call.
@@ -171,7 +122,7 @@ fn callable_as_data(cat: &Catalogue, value: &Value) -> Outcome {
 }
 
 /// `cls.__new__(cls)` of an imported class.
-fn class_rebuilt(cat: &Catalogue, class: &Value) -> Outcome {
+fn class_rebuilt(cat: &Catalogue<'_>, class: &Value) -> Outcome {
     match class {
         Value::Global { module, name } => as_class(of_name(cat, module, name, How::Newobj)),
         // A class made by the stream; the serialisers that make classes are judged where they do.
@@ -182,7 +133,7 @@ fn class_rebuilt(cat: &Catalogue, class: &Value) -> Outcome {
     }
 }
 
-fn reconstructor(cat: &Catalogue, args: &[Value]) -> Outcome {
+fn reconstructor(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     let [class, base, _state] = args else { return Unproved };
     let rebuilt = class_rebuilt(cat, class);
     if matches!(rebuilt, Class(CallClass::Dangerous { .. })) {
@@ -199,14 +150,14 @@ fn reconstructor(cat: &Catalogue, args: &[Value]) -> Outcome {
     }
 }
 
-fn attribute_of_class(cat: &Catalogue, args: &[Value]) -> Outcome {
+fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     let [Value::Global { module, name }, attribute] = args else { return Unproved };
     let Some(attribute) = attribute.as_str() else { return Unproved };
     if name.is_empty() || !is_public_name(attribute) {
         return Unproved;
     }
-    if let Some(effect) = cat.dangerous(module, &format!("{name}.{attribute}")) {
-        return Class(CallClass::Dangerous { effect });
+    if let Some(class) = cat.danger_of(module, &format!("{name}.{attribute}"), How::Data) {
+        return Class(class);
     }
     // A capital: a class, and an attribute that can be a member of an enumeration.
     let class =
@@ -234,7 +185,7 @@ fn is_inert(value: &Value) -> bool {
     }
 }
 
-fn rebuild_from_type(cat: &Catalogue, args: &[Value]) -> Outcome {
+fn rebuild_from_type(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     let [function, kind, Value::Tuple(inner), _state] = args else { return Unproved };
     match (inner_call(cat, function, inner), kind) {
         (Harmless, Value::Global { module, name }) => as_class(of_name(cat, module, name, How::Data)),
@@ -244,7 +195,7 @@ fn rebuild_from_type(cat: &Catalogue, args: &[Value]) -> Outcome {
 }
 
 /// `function(*args)` of an imported function.
-fn inner_call(cat: &Catalogue, function: &Value, args: &[Value]) -> Outcome {
+fn inner_call(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome {
     let Value::Global { module, name } = function else { return Unproved };
     // One level: a callable that calls another in turn is not followed further.
     if cat
@@ -266,12 +217,12 @@ fn inner_call(cat: &Catalogue, function: &Value, args: &[Value]) -> Outcome {
         kwargs: &[],
         plain_args: args.iter().all(Value::is_plain),
     };
-    as_class(super::classify(&call))
+    as_class(super::classify_in(cat, &call))
 }
 
 /// `getattr(__import__(module), name)`: one of numpy's own functions, found in whatever module exports it first, or
 /// a resolver of anything.
-fn ufunc(cat: &Catalogue, module: &Value, name: &Value) -> Outcome {
+fn ufunc(cat: &Catalogue<'_>, module: &Value, name: &Value) -> Outcome {
     const EXPORTERS: [&str; 4] = ["numpy", "scipy", "sklearn", "pandas"];
     let (Some(module), Some(name)) = (module.as_str(), name.as_str()) else { return Unproved };
     let exporter = module.split('.').next().is_some_and(|top| EXPORTERS.contains(&top))

@@ -1,81 +1,74 @@
-//! The data files, parsed once.
+//! The compiled table: what the build script made of the data files, read in place.
+//!
+//! Layout in `build/encode.rs`. Looking a name up is two binary searches over bytes of the executable; nothing is
+//! parsed, allocated or initialised. A table that did not decode would answer "not known", which no name profits
+//! from; a test reads every row.
 
-use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use super::vocabulary::{Args, EFFECTS, Part, Use, flag};
+use std::cmp::Ordering;
 use wb_verdict::{Effect, How};
 
-use super::predicate::Args;
+/// The catalogue of this build.
+pub(super) static CATALOGUE: Catalogue =
+    Catalogue::over(include_bytes!(concat!(env!("OUT_DIR"), "/catalogue.bin")));
 
-/// Every data file, by name. The catalogue's version is held to their digest by a test.
-pub(super) const FILES: &[(&str, &str)] = &[
-    ("harmless/stdlib.toml", include_str!("harmless/stdlib.toml")),
-    ("harmless/numpy.toml", include_str!("harmless/numpy.toml")),
-    ("harmless/torch.toml", include_str!("harmless/torch.toml")),
-    ("harmless/learning.toml", include_str!("harmless/learning.toml")),
-    ("dangerous.tsv", include_str!("dangerous.tsv")),
-    ("carries.tsv", include_str!("carries.tsv")),
-    ("code-words.txt", include_str!("code-words.txt")),
-    ("stdlib.txt", include_str!("stdlib.txt")),
-    ("distributions.toml", include_str!("distributions.toml")),
-];
-
-/// The parsed catalogue. The files are part of the build and a test reads them; should one be malformed all the
-/// same, scanning dies, which its parent records as a gap: better than judging with half a catalogue.
-pub(super) static CATALOGUE: LazyLock<Catalogue> =
-    LazyLock::new(|| Catalogue::parse(FILES).unwrap_or_else(|e| panic!("the catalogue is malformed: {e}")));
-
-/// Which part of rebuilding code a serialiser's helper plays.
+/// What is known of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Names a built-in type by a string.
-    Type,
-    /// Makes a function or a code object; calling the result runs it.
-    Code,
-    /// Makes a class.
-    Class,
-    /// Fills or links what was rebuilt.
-    Glue,
-    /// Imports a module named by a string.
-    Import,
-    /// Reads an attribute named by a string.
-    Attribute,
+pub(super) struct Row<'a> {
+    /// The harmless entry.
+    pub harmless: Option<Entry<'a>>,
+    /// The dangerous effect.
+    pub danger: Option<Danger>,
+    /// The part a serialiser's helper plays.
+    pub part: Option<Part>,
+}
+
+/// A dangerous name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Danger {
+    /// `None` exempts a name from a wildcard.
+    pub effect: Option<Effect>,
+    /// Found by the tool, not listed by hand.
+    pub derived: bool,
 }
 
 /// One harmless name.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    uses: Vec<Use>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    uses: u8,
+    /// What its arguments must be.
     pub args: Args,
+    /// Proved by the tool, not written and reviewed by hand.
+    pub derived: bool,
+    /// Versions that the proof covers; empty for reviewed entries.
+    pub versions: &'a str,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Use {
-    Data,
-    Call,
-    New,
-    Build,
-    Append,
-    SetItem,
-    AddItems,
+/// The use that a way of use is, as entries name them.
+pub(super) fn use_of(how: How) -> Option<Use> {
+    Some(match how {
+        How::Data => Use::Data,
+        How::Reduce | How::Inst | How::Obj | How::Indirect => Use::Call,
+        How::Newobj | How::NewobjEx => Use::New,
+        How::Build => Use::Build,
+        How::Append => Use::Append,
+        How::SetItem => Use::SetItem,
+        How::AddItems => Use::AddItems,
+        How::Hash => Use::Hash,
+        // An extension code or a persistent id says nothing about what is called.
+        How::Ext | How::Persid => return None,
+    })
 }
 
-impl Entry {
+impl Entry<'_> {
     /// Is this use among the harmless ones?
     pub fn allows(&self, how: How) -> bool {
-        let used = match how {
-            How::Data => Use::Data,
-            How::Reduce | How::Inst | How::Obj | How::Indirect => Use::Call,
-            How::Newobj | How::NewobjEx => Use::New,
-            How::Build => Use::Build,
-            How::Append => Use::Append,
-            How::SetItem => Use::SetItem,
-            How::AddItems => Use::AddItems,
-            // An extension code or a persistent id says nothing about what is called.
-            How::Ext | How::Persid => return false,
-        };
-        self.uses.contains(&used)
+        use_of(how).is_some_and(|u| self.has(u))
+    }
+
+    /// Is this use among the harmless ones?
+    pub fn has(&self, used: Use) -> bool {
+        self.uses & (1 << used as u8) != 0
     }
 
     /// Does the answer for this use depend on more of the arguments than whether they are plain?
@@ -83,163 +76,218 @@ impl Entry {
         match how {
             // Plain arguments are inert.
             _ if plain && self.args == Args::Inert => false,
-            How::Data | How::Append | How::SetItem | How::AddItems => false,
+            How::Data | How::Append | How::SetItem | How::AddItems | How::Hash => false,
             How::Build => self.args == Args::Partial,
             _ => !matches!(self.args, Args::Any | Args::Plain | Args::Pattern),
         }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HarmlessFile {
-    entry: Vec<EntryText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EntryText {
-    modules: Vec<String>,
-    names: Vec<String>,
-    #[serde(rename = "use")]
-    uses: Vec<Use>,
-    args: Option<Args>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DistributionsFile {
-    distribution: Vec<Distribution>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Distribution {
-    #[allow(dead_code, reason = "names the distribution for the reader of the file")]
-    name: String,
-    modules: Vec<String>,
-}
-
-type Names<T> = HashMap<String, HashMap<String, T>>;
-
 /// All tables.
-#[derive(Default)]
-pub(super) struct Catalogue {
-    pub(super) harmless: Names<Entry>,
-    /// `None` exempts a name from a wildcard.
-    pub(super) dangerous: Names<Option<Effect>>,
-    pub(super) carries: Names<Part>,
-    pub(super) words: HashSet<String>,
-    /// Words searched for inside longer text.
-    pub(super) fragments: Vec<String>,
-    /// Top-level modules whose names are catalogued.
-    pub(super) known: HashSet<String>,
+#[derive(Clone, Copy)]
+pub(super) struct Catalogue<'a> {
+    bytes: &'a [u8],
+    pool: Section,
+    modules: Section,
+    rows: Section,
+    kinds: Section,
+    versions: Section,
+    known: Section,
+    words: Section,
+    fragments: Section,
 }
 
-impl Catalogue {
-    /// Reads the data files. The error names file and line.
-    pub(super) fn parse(files: &[(&str, &str)]) -> Result<Self, String> {
-        let mut out = Self::default();
-        for (file, text) in files {
-            let result = match *file {
-                "dangerous.tsv" => out.read_dangerous(text),
-                "carries.tsv" => out.read_carries(text),
-                "code-words.txt" => out.read_words(text),
-                "stdlib.txt" => {
-                    out.known.extend(lines(text).map(|(_, l)| l.to_string()));
-                    Ok(())
-                }
-                "distributions.toml" => out.read_distributions(text),
-                _ => out.read_harmless(text),
-            };
-            result.map_err(|e| format!("{file}: {e}"))?;
+#[derive(Clone, Copy)]
+struct Section {
+    at: usize,
+    count: usize,
+}
+
+const MODULE: usize = 8;
+const ROW: usize = 6;
+const KIND: usize = 8;
+const TEXT: usize = 4;
+
+impl<'a> Catalogue<'a> {
+    /// The table in `bytes`. At compile time for the build's own.
+    pub const fn over(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            pool: section(bytes, 0),
+            modules: section(bytes, 1),
+            rows: section(bytes, 2),
+            kinds: section(bytes, 3),
+            versions: section(bytes, 4),
+            known: section(bytes, 5),
+            words: section(bytes, 6),
+            fragments: section(bytes, 7),
         }
-        Ok(out)
     }
 
-    fn read_harmless(&mut self, text: &str) -> Result<(), String> {
-        let file: HarmlessFile = toml::from_str(text).map_err(|e| e.to_string())?;
-        for e in file.entry {
-            let entry = Entry { uses: e.uses, args: e.args.unwrap_or(Args::Any) };
-            for module in &e.modules {
-                for name in &e.names {
-                    let old =
-                        self.harmless.entry(module.clone()).or_default().insert(name.clone(), entry.clone());
-                    if old.is_some() {
-                        return Err(format!("{module}.{name} is listed twice"));
-                    }
-                }
+    /// What is known of exactly this name.
+    pub fn row(&self, module: &str, name: &str) -> Option<Row<'a>> {
+        let (first, end) = self.rows_of(self.module(module)?)?;
+        self.row_in(first, end, name)
+    }
+
+    /// As [`Self::row`] where the module is found already.
+    fn row_in(&self, first: usize, end: usize, name: &str) -> Option<Row<'a>> {
+        let at = search(first, end, |at| self.text(self.rows.at + at * ROW), name)?;
+        self.kind(self.u16(self.rows.at + at * ROW + TEXT)?)
+    }
+
+    /// The names of `module` that are known, to look several up.
+    pub fn names(&self, module: &str) -> Option<Names<'a>> {
+        let (first, end) = self.rows_of(self.module(module)?)?;
+        Some(Names { catalogue: *self, first, end })
+    }
+
+    /// Every row: module, name, what is known.
+    #[cfg(test)]
+    pub fn all(&self) -> Vec<(&'a str, &'a str, Row<'a>)> {
+        let mut out = Vec::new();
+        for module in 0..self.modules.count {
+            let (first, end) = self.rows_of(module).unwrap_or_default();
+            for at in first..end {
+                let place = self.rows.at + at * ROW;
+                let row = self.u16(place + TEXT).and_then(|kind| self.kind(kind));
+                let module = self.text(self.modules.at + module * MODULE);
+                out.extend(module.zip(self.text(place)).zip(row).map(|((m, n), r)| (m, n, r)));
             }
         }
-        Ok(())
+        out
     }
 
-    fn read_dangerous(&mut self, text: &str) -> Result<(), String> {
-        for (number, line) in lines(text) {
-            let [module, name, effect] = columns(number, line)?;
-            let effect = match effect {
-                "none" => None,
-                _ => Some(
-                    effect_named(effect).ok_or(format!("line {number}: no effect is called {effect:?}"))?,
-                ),
-            };
-            if self.dangerous.entry(module.into()).or_default().insert(name.into(), effect).is_some() {
-                return Err(format!("line {number}: {module}.{name} is listed twice"));
-            }
-        }
-        Ok(())
+    /// Size of the table in bytes.
+    #[cfg(test)]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
-    fn read_carries(&mut self, text: &str) -> Result<(), String> {
-        for (number, line) in lines(text) {
-            let [module, name, part] = columns(number, line)?;
-            let part = match part {
-                "type" => Part::Type,
-                "code" => Part::Code,
-                "class" => Part::Class,
-                "glue" => Part::Glue,
-                "import" => Part::Import,
-                "attribute" => Part::Attribute,
-                other => return Err(format!("line {number}: no part is called {other:?}")),
-            };
-            self.carries.entry(module.into()).or_default().insert(name.into(), part);
-        }
-        Ok(())
+    /// Number of names.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.rows.count
     }
 
-    fn read_words(&mut self, text: &str) -> Result<(), String> {
-        for (_, word) in lines(text) {
-            if word.chars().all(|c| c.is_alphanumeric() || c == '_') {
-                self.words.insert(word.into());
-            } else {
-                self.fragments.push(word.into());
-            }
-        }
-        Ok(())
+    fn module(&self, module: &str) -> Option<usize> {
+        search(0, self.modules.count, |at| self.text(self.modules.at + at * MODULE), module)
     }
 
-    fn read_distributions(&mut self, text: &str) -> Result<(), String> {
-        let file: DistributionsFile = toml::from_str(text).map_err(|e| e.to_string())?;
-        self.known.extend(file.distribution.into_iter().flat_map(|d| d.modules));
-        Ok(())
+    fn rows_of(&self, module: usize) -> Option<(usize, usize)> {
+        let first = |n: usize| self.u32(self.modules.at + n * MODULE + TEXT);
+        Some((first(module)? as usize, first(module + 1)? as usize))
+    }
+
+    fn kind(&self, kind: u16) -> Option<Row<'a>> {
+        let at = self.kinds.at + usize::from(kind) * KIND;
+        let [uses, args, effect, part, flags, _, low, high] = *self.bytes.get(at..at + KIND)? else {
+            return None;
+        };
+        let version = usize::from(u16::from_le_bytes([low, high]));
+        let harmless = match flags & flag::HARMLESS {
+            0 => None,
+            _ => Some(Entry {
+                uses,
+                args: Args::ALL.get(usize::from(args)).copied()?,
+                derived: flags & flag::HARMLESS_DERIVED != 0,
+                versions: self.text(self.versions.at + version * TEXT)?,
+            }),
+        };
+        let danger = match effect {
+            0 => None,
+            1 => Some(Danger { effect: None, derived: false }),
+            code => Some(Danger {
+                effect: Some(effect_of(code - 2)?),
+                derived: flags & flag::DANGER_DERIVED != 0,
+            }),
+        };
+        let part = match part {
+            0 => None,
+            code => Some(Part::ALL.get(usize::from(code - 1)).copied()?),
+        };
+        Some(Row { harmless, danger, part })
+    }
+
+    /// True for a module of the standard library or of a catalogued distribution, or one inside such.
+    pub fn is_known(&self, module: &str) -> bool {
+        let known =
+            |m: &str| search(0, self.known.count, |at| self.text(self.known.at + at * TEXT), m).is_some();
+        let mut ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
+        ends.any(|end| module.get(..end).is_some_and(known))
+    }
+
+    /// True for a word of the list of code words.
+    pub fn is_word(&self, word: &str) -> bool {
+        search(0, self.words.count, |at| self.text(self.words.at + at * TEXT), word).is_some()
+    }
+
+    /// Words that are searched for inside longer text.
+    pub fn fragments(&self) -> impl Iterator<Item = &'a str> {
+        (0..self.fragments.count).filter_map(|at| self.text(self.fragments.at + at * TEXT))
+    }
+
+    /// The text that the reference at `at` names.
+    fn text(&self, at: usize) -> Option<&'a str> {
+        let [a, b, c, len] = *self.bytes.get(at..at + TEXT)? else { return None };
+        let start = self.pool.at + u32::from_le_bytes([a, b, c, 0]) as usize;
+        std::str::from_utf8(self.bytes.get(start..start + usize::from(len))?).ok()
+    }
+
+    fn u32(&self, at: usize) -> Option<u32> {
+        Some(u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?))
+    }
+
+    fn u16(&self, at: usize) -> Option<u16> {
+        Some(u16::from_le_bytes(self.bytes.get(at..at + 2)?.try_into().ok()?))
     }
 }
 
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let numbered = text.lines().enumerate().map(|(at, l)| (at + 1, l.trim_end()));
-    numbered.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'))
+/// The known names of one module.
+pub(super) struct Names<'a> {
+    catalogue: Catalogue<'a>,
+    first: usize,
+    end: usize,
 }
 
-fn columns(number: usize, line: &str) -> Result<[&str; 3], String> {
-    let parts: Vec<&str> = line.split('\t').collect();
-    match parts.try_into() {
-        Ok(three) => Ok(three),
-        Err(_) => Err(format!("line {number}: three columns separated by tabs expected")),
+impl<'a> Names<'a> {
+    /// What is known of `name` in this module.
+    pub fn get(&self, name: &str) -> Option<Row<'a>> {
+        self.catalogue.row_in(self.first, self.end, name)
     }
 }
 
-fn effect_named(name: &str) -> Option<Effect> {
-    Some(match name {
+/// Evaluated at compile time for the build's own table.
+const fn section(bytes: &[u8], index: usize) -> Section {
+    let at = index * 8;
+    Section { at: number(bytes, at) as usize, count: number(bytes, at + 4) as usize }
+}
+
+const fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Binary search for `wanted` among the records from `first` to `end`.
+fn search<'a>(
+    mut first: usize,
+    mut end: usize,
+    text: impl Fn(usize) -> Option<&'a str>,
+    wanted: &str,
+) -> Option<usize> {
+    while first < end {
+        let middle = first + (end - first) / 2;
+        match text(middle)?.cmp(wanted) {
+            Ordering::Equal => return Some(middle),
+            Ordering::Less => first = middle + 1,
+            Ordering::Greater => end = middle,
+        }
+    }
+    None
+}
+
+/// The effect with this code.
+fn effect_of(code: u8) -> Option<Effect> {
+    Some(match *EFFECTS.get(usize::from(code))? {
         "code" => Effect::Code,
         "process" => Effect::Process,
         "native" => Effect::Native,
@@ -249,7 +297,6 @@ fn effect_named(name: &str) -> Option<Effect> {
         "network" => Effect::Network,
         "deserialise" => Effect::Deserialise,
         "state" => Effect::State,
-        "other" => Effect::Other,
-        _ => return None,
+        _ => Effect::Other,
     })
 }
