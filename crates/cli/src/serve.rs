@@ -30,6 +30,9 @@ pub struct Args {
     /// The gate's address as clients see it
     #[arg(long, env = "WEIGHBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// Reverse proxy whose X-Forwarded-For is believed: an address or a network
+    #[arg(long, env = "WEIGHBRIDGE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxy: Vec<settings::Network>,
     /// Certificate chain, if the gate itself speaks TLS
     #[arg(long, env = "WEIGHBRIDGE_TLS_CERT", value_name = "PEM")]
     tls_cert: Option<PathBuf>,

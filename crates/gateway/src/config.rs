@@ -50,6 +50,8 @@ pub struct Config {
     /// The gate's address as clients see it, with a path prefix if a proxy adds one. Without it the `Host` header is
     /// believed for links (never for access).
     pub public_url: Option<String>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Certificate, if the gate itself speaks TLS.
     pub tls: Option<Tls>,
     /// Bytes the spool and the kept blobs may take; 0 means no limit.
@@ -78,6 +80,7 @@ impl Config {
             data: data.into(),
             policy: None,
             public_url: None,
+            trusted_proxies: Vec::new(),
             tls: None,
             spool_max: 0,
             workers: wb_sandbox::PoolConfig::default(),

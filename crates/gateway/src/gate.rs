@@ -77,10 +77,10 @@ pub struct Gate {
     _data: DataDir,
 }
 
-fn upstream(config: &Config) -> Result<Upstream, Error> {
+fn upstream(config: &Config, data: &DataDir) -> Result<Upstream, Error> {
     let hosts = config.upstream_hosts.iter().map(|h| h.parse()).collect::<Result<Vec<HostRule>, _>>()?;
     if let Some(path) = config.upstream.strip_prefix("dir:") {
-        return Ok(Upstream::Dir(DirHub::open(Path::new(path))?));
+        return Ok(Upstream::Dir(DirHub::open(Path::new(path), Some(data.path().join("digests")))?));
     }
     let endpoint = url::Url::parse(&config.upstream).map_err(|e| {
         Error::Config(format!("--upstream {}: {e}; give https://… or dir:PATH", config.upstream))
@@ -96,8 +96,8 @@ impl Gate {
         let policy = PolicyFile::load(config.policy.clone())?;
         let own = OwnAddress::new(config.public_url.as_deref(), config.tls.is_some(), listen)
             .map_err(|e| Error::Config(format!("--public-url: {e}; give http(s)://host[:port][/prefix]")))?;
-        let upstream = upstream(&config)?;
         let data = DataDir::open(&config.data)?;
+        let upstream = upstream(&config, &data)?;
         let store = SqliteStore::open(&data).await?;
         let limit = (config.spool_max > 0).then_some(config.spool_max);
         let blobs = BlobStore::open(&data, limit).await?;

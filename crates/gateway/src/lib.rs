@@ -20,6 +20,7 @@ mod judge_flow;
 mod metrics;
 mod policy_file;
 mod protocols;
+mod proxies;
 mod range;
 mod record;
 mod requester;

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use wb_sandbox::WorkerEnd;
 
 /// Label of [`Metrics::decisions`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub facts: Family<KindLabel, Counter>,
     /// Files being fetched or judged now.
     pub jobs: Gauge,
+    /// Scan workers that ended, by reason; set from the pool when asked for.
+    pub worker_ends: Family<KindLabel, Counter>,
     /// Requests sent away to come back (`hop`, `retry`).
     pub waits: Family<KindLabel, Counter>,
     /// Seconds from the start of a fetch to its verdict.
@@ -80,6 +84,8 @@ impl Default for Metrics {
         registry.register("facts", "fact sheets found or made", facts.clone());
         let jobs = Gauge::default();
         registry.register("jobs", "files being fetched or judged", jobs.clone());
+        let worker_ends = Family::<KindLabel, Counter>::default();
+        registry.register("worker_ends", "scan workers that ended, by reason", worker_ends.clone());
         let waits = Family::<KindLabel, Counter>::default();
         registry.register("waits", "requests sent away to come back", waits.clone());
         let judge_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 18));
@@ -101,6 +107,7 @@ impl Default for Metrics {
             failures,
             facts,
             jobs,
+            worker_ends,
             waits,
             judge_seconds,
             commit_seconds,
@@ -116,6 +123,14 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut out, &registry);
         out
+    }
+
+    /// Takes over the pool's counts.
+    pub fn worker_ends(&self, ends: &[(WorkerEnd, u64)]) {
+        for (end, count) in ends {
+            let counter = self.worker_ends.get_or_create(&KindLabel { kind: end.name() });
+            counter.inner().store(*count, Ordering::Relaxed);
+        }
     }
 
     /// Counts a failed request.

@@ -16,7 +16,7 @@ pub struct Requester {
     pub token: Option<Token>,
     /// The keyed hash that names the token in caches and the audit.
     pub who: Who,
-    /// Address of the peer.
+    /// Address of the client: the peer, or whom a trusted proxy names.
     pub address: IpAddr,
     /// What the client can be told.
     pub agent: Agent,

@@ -4,6 +4,7 @@ use crate::api;
 use crate::config::Config;
 use crate::gate::{Error, Gate};
 use crate::protocols::hf;
+use crate::proxies;
 use crate::requester::Requester;
 use crate::ui;
 use axum::Router;
@@ -216,7 +217,14 @@ fn router(gate: Arc<Gate>) -> Router {
         .nest("/api/v1", api::router());
     let prefix = gate.own.prefix.clone();
     let app = if prefix.is_empty() { own } else { own.clone().merge(Router::new().nest(&prefix, own)) };
-    app.fallback(hub).layer(axum::middleware::from_fn(log)).with_state(gate)
+    let trusted: Arc<[ipnet::IpNet]> = gate.config.trusted_proxies.as_slice().into();
+    let app = app.fallback(hub).layer(axum::middleware::from_fn(log)).with_state(gate);
+    if trusted.is_empty() {
+        return app;
+    }
+    app.layer(axum::middleware::from_fn(move |request, next| {
+        proxies::see_through(trusted.clone(), request, next)
+    }))
 }
 
 /// One line per request: never the query, never a header.
@@ -259,6 +267,7 @@ async fn metrics(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     if !gate.config.metrics_public && !api::is_admin(&gate, request.headers()) {
         return hf::refusal::answer(StatusCode::UNAUTHORIZED, api::NEEDS_TOKEN);
     }
+    gate.metrics.worker_ends(&gate.pool.ends());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], gate.metrics.text()).into_response()
 }

@@ -21,11 +21,13 @@
 #![warn(missing_docs)]
 
 mod confine;
+mod ends;
 mod pool;
 mod process;
 mod wire;
 mod worker;
 
 pub use confine::{MEMORY_HEADROOM, confine};
+pub use ends::WorkerEnd;
 pub use pool::{Job, Pool, PoolConfig};
 pub use worker::{serve, worker_main};

@@ -1,6 +1,7 @@
 //! The parent's side: a pool of worker processes.
 
 use crate::confine::CPU_SECONDS;
+use crate::ends::{Ends, WorkerEnd};
 use crate::process::{Failure, Process};
 use std::ffi::OsString;
 use std::fs::File;
@@ -55,6 +56,7 @@ pub struct Pool {
     config: PoolConfig,
     state: Mutex<State>,
     freed: Condvar,
+    ends: Ends,
 }
 
 #[derive(Default)]
@@ -70,7 +72,7 @@ impl Pool {
         if config.workers == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool needs at least one worker"));
         }
-        Ok(Self { config, state: Mutex::default(), freed: Condvar::new() })
+        Ok(Self { config, state: Mutex::default(), freed: Condvar::new(), ends: Ends::default() })
     }
 
     /// Starts one worker, so that the first scan need not wait for it.
@@ -83,6 +85,11 @@ impl Pool {
     /// Number of scans that run at the same time.
     pub fn workers(&self) -> usize {
         self.config.workers
+    }
+
+    /// How many workers ended so far, by reason.
+    pub fn ends(&self) -> [(WorkerEnd, u64); WorkerEnd::ALL.len()] {
+        self.ends.get()
     }
 
     /// Scans one blob, blocking until a worker is free and done. Never fails: what could not be looked
@@ -102,6 +109,7 @@ impl Pool {
             let mut worker = match self.acquire() {
                 Ok(worker) => worker,
                 Err(e) => {
+                    self.ends.count(WorkerEnd::NotStarted);
                     return only_gap(
                         size,
                         GapReason::Worker,
@@ -112,14 +120,21 @@ impl Pool {
             match worker.scan(&job, size, self.config.timeout) {
                 Ok(facts) => {
                     let worn = worker.scans >= self.config.scans_per_worker || worker.busy >= BUSY_LIMIT;
+                    if worn {
+                        self.ends.count(WorkerEnd::Worn);
+                    }
                     self.release((!worn).then_some(worker));
                     return facts;
                 }
                 Err(failure) => {
                     drop(worker);
                     self.release(None);
-                    if let Failure::Broken(text) = failure {
-                        return only_gap(size, GapReason::Worker, text);
+                    match failure {
+                        Failure::NotBegun => self.ends.count(WorkerEnd::Idle),
+                        Failure::Broken(end, text) => {
+                            self.ends.count(end);
+                            return only_gap(size, GapReason::Worker, text);
+                        }
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! One worker process, seen from the pool.
 
+use crate::ends::WorkerEnd;
 use crate::pool::{Job, PoolConfig};
 use crate::wire::{HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -22,7 +23,7 @@ pub(crate) enum Failure {
     /// The request could not even be sent: the worker was gone before. Worth another worker.
     NotBegun,
     /// Anything later. The text says what happened.
-    Broken(String),
+    Broken(WorkerEnd, String),
 }
 
 /// A running worker. Dropping it kills and reaps the process.
@@ -84,7 +85,7 @@ impl Process {
         let facts = self.converse(job, size, &mut guard).map_err(|e| self.explain(&e, timeout))?;
         self.scans += 1;
         self.busy += started.elapsed();
-        check(&facts, size, depth).map_err(Failure::Broken)?;
+        check(&facts, size, depth).map_err(|text| Failure::Broken(WorkerEnd::BadReport, text))?;
         Ok(facts)
     }
 
@@ -210,25 +211,28 @@ impl Process {
     /// Says what happened to the worker, and leaves it dead.
     fn explain(&mut self, error: &io::Error, timeout: Duration) -> Failure {
         use std::os::unix::process::ExitStatusExt;
-        let text = match error.kind() {
+        let (end, text) = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("the scan worker took longer than {} s", timeout.as_secs())
+                (WorkerEnd::Timeout, format!("the scan worker took longer than {} s", timeout.as_secs()))
             }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 // The socket is closed, so the process is ending by itself; its status says why.
-                match self.child.wait() {
+                let text = match self.child.wait() {
                     Ok(status) => match (status.signal(), status.code()) {
                         (Some(signal), _) => format!("the scan worker was ended by signal {signal}"),
                         (_, code) => format!("the scan worker ended with status {}", code.unwrap_or(-1)),
                     },
                     Err(e) => format!("the scan worker ended: {e}"),
-                }
+                };
+                (WorkerEnd::Died, text)
             }
-            io::ErrorKind::InvalidData => format!("the scan worker sent no valid report: {error}"),
-            _ => format!("the scan worker failed: {error}"),
+            io::ErrorKind::InvalidData => {
+                (WorkerEnd::BadReport, format!("the scan worker sent no valid report: {error}"))
+            }
+            _ => (WorkerEnd::Fault, format!("the scan worker failed: {error}")),
         };
         let _ = self.child.kill();
-        Failure::Broken(text)
+        Failure::Broken(end, text)
     }
 }
 

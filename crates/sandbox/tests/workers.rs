@@ -23,6 +23,11 @@ fn pool(mode: &str) -> Pool {
     Pool::new(config(mode)).unwrap()
 }
 
+/// Why workers ended, where any did.
+fn ends(pool: &Pool) -> Vec<(&'static str, u64)> {
+    pool.ends().into_iter().filter(|(_, n)| *n > 0).map(|(end, n)| (end.name(), n)).collect()
+}
+
 /// A pickle that calls `posix.system("id")`.
 const HOSTILE: &[u8] = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.";
 
@@ -113,6 +118,7 @@ fn a_worn_worker_is_replaced() {
     for _ in 0..7 {
         assert!(pool.scan(Job::File(file(HOSTILE))).is_final());
     }
+    assert_eq!(ends(&pool), [("worn", 3)]);
 }
 
 #[test]
@@ -146,11 +152,14 @@ fn a_panic_is_a_gap_that_says_why_and_the_pool_goes_on() {
 fn a_worker_that_hangs_is_killed() {
     let pool = Pool::new(PoolConfig { timeout: Duration::from_millis(200), ..config("hang") }).unwrap();
     assert_worker_gap(&pool.scan(Job::File(file(HOSTILE))), "took longer");
+    assert_eq!(ends(&pool), [("timeout", 1)]);
 }
 
 #[test]
 fn garbage_is_a_gap() {
-    assert_worker_gap(&pool("garbage").scan(Job::File(file(HOSTILE))), "no valid report");
+    let pool = pool("garbage");
+    assert_worker_gap(&pool.scan(Job::File(file(HOSTILE))), "no valid report");
+    assert_eq!(ends(&pool), [("bad-report", 1)]);
 }
 
 #[test]
@@ -168,7 +177,9 @@ fn a_worker_that_never_comes_up_is_a_gap() {
     let facts = pool("exit").scan(Job::File(file(HOSTILE)));
     assert_eq!(facts.gaps.first().map(|g| &g.reason), Some(&GapReason::Worker));
     let missing = PoolConfig { program: Some("/nonexistent/worker".into()), ..config("worker") };
-    assert_worker_gap(&Pool::new(missing).unwrap().scan(Job::File(file(HOSTILE))), "could be started");
+    let missing = Pool::new(missing).unwrap();
+    assert_worker_gap(&missing.scan(Job::File(file(HOSTILE))), "could be started");
+    assert_eq!(ends(&missing), [("not-started", 1)]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Tree {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let hub = DirHub::open(&dir.path().join("hub")).unwrap();
+        let hub = DirHub::open(&dir.path().join("hub"), None).unwrap();
         Self { dir, hub }
     }
 
@@ -238,4 +238,30 @@ async fn long_listings_come_in_pages() {
     assert_eq!(seen, names);
     request.query = "recursive=true&expand=true&cursor=1200".into();
     assert_eq!(tree.hub.api(&request).await.unwrap().json().unwrap().as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn digests_outlive_the_process_but_not_a_change() {
+    let tree = Tree::new(&[("config.json", b"{}"), ("a.bin", b"weights")]);
+    let (root, kept) = (tree.dir.path().join("hub"), tree.dir.path().join("kept"));
+    let stat = async |file: &str| {
+        let hub = DirHub::open(&root, Some(kept.clone())).unwrap();
+        hub.stat(&repo(), "main", file).await.unwrap()
+    };
+    let first = stat("a.bin").await;
+    let place = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+    // Read from there: a digest changed by hand comes back, and so does the commit.
+    let digest = first.sha256.unwrap().to_hex();
+    let text = fs::read_to_string(&place).unwrap();
+    fs::write(&place, text.replace(&digest, &"0".repeat(64))).unwrap();
+    let second = stat("a.bin").await;
+    assert_eq!((second.sha256.unwrap().0, &second.commit), ([0; 32], &first.commit));
+    // A changed file is hashed again, others are not.
+    fs::write(tree.path("a.bin"), b"other weights").unwrap();
+    let third = stat("a.bin").await;
+    assert_ne!(third.commit, first.commit);
+    assert!(![[0; 32], first.sha256.unwrap().0].contains(&third.sha256.unwrap().0));
+    // What does not parse is as good as nothing.
+    fs::write(&place, "{").unwrap();
+    assert_eq!(stat("a.bin").await.commit, third.commit);
 }

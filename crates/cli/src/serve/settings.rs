@@ -4,8 +4,9 @@ use super::{Args, LogFormat};
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, ValueEnum};
+use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -57,6 +58,27 @@ impl FromStr for Size {
     }
 }
 
+/// A network, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        net.map(Self).map_err(|_| format!("{text} is no network; write e.g. 10.0.0.0/8 or 192.0.2.1"))
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// `weighbridge.toml`. Its keys are the long flags with underscores; an unknown key is an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +88,7 @@ pub struct File {
     data: Option<PathBuf>,
     policy: Option<PathBuf>,
     public_url: Option<String>,
+    trusted_proxy: Option<Vec<Network>>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     spool_max: Option<Size>,
@@ -104,6 +127,7 @@ pub struct Settings {
     data: Set<Option<PathBuf>>,
     policy: Set<Option<PathBuf>>,
     public_url: Set<Option<String>>,
+    trusted_proxy: Set<Vec<Network>>,
     tls_cert: Set<Option<PathBuf>>,
     tls_key: Set<Option<PathBuf>>,
     spool_max: Set<u64>,
@@ -133,6 +157,7 @@ pub fn merge(args: Args, file: File, matches: Option<&ArgMatches>) -> Settings {
         Set { from: set.from, value: set.value.unwrap_or(default) }
     }
     let hosts = (!args.upstream_host.is_empty()).then_some(args.upstream_host);
+    let proxies = (!args.trusted_proxy.is_empty()).then_some(args.trusted_proxy);
     let bytes = |s: Set<Option<Size>>| Set { value: s.value.map(|n| n.0), from: s.from };
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
     Settings {
@@ -141,6 +166,7 @@ pub fn merge(args: Args, file: File, matches: Option<&ArgMatches>) -> Settings {
         data: pick(args.data, source("data"), file.data),
         policy: pick(args.policy, source("policy"), file.policy),
         public_url: pick(args.public_url, source("public_url"), file.public_url),
+        trusted_proxy: or(pick(proxies, source("trusted_proxy"), file.trusted_proxy), Vec::new()),
         tls_cert: pick(args.tls_cert, source("tls_cert"), file.tls_cert),
         tls_key: pick(args.tls_key, source("tls_key"), file.tls_key),
         spool_max: or(bytes(pick(args.spool_max, source("spool_max"), file.spool_max)), 0),
@@ -179,6 +205,8 @@ impl Settings {
         line("data", path(&self.data.value), self.data.from);
         line("policy", path(&self.policy.value), self.policy.from);
         line("public_url", text(&self.public_url.value), self.public_url.from);
+        let proxies: Vec<String> = self.trusted_proxy.value.iter().map(|n| n.0.to_string()).collect();
+        line("trusted_proxy", Some(proxies.into()), self.trusted_proxy.from);
         line("tls_cert", path(&self.tls_cert.value), self.tls_cert.from);
         line("tls_key", path(&self.tls_key.value), self.tls_key.from);
         line("spool_max", number(self.spool_max.value), self.spool_max.from);
@@ -211,6 +239,7 @@ impl Settings {
         config.upstream_hosts = self.upstream_host.value;
         config.policy = self.policy.value;
         config.public_url = self.public_url.value;
+        config.trusted_proxies = self.trusted_proxy.value.iter().map(|n| n.0).collect();
         config.tls = tls;
         config.spool_max = self.spool_max.value;
         config.metrics_public = self.metrics_public.value;
@@ -238,6 +267,15 @@ mod tests {
         assert_eq!("7".parse(), Ok(Size(7)));
         for wrong in ["", "GiB", "-1", "1.5GB", "99999999TiB", "5 parsecs"] {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_networks_or_addresses() {
+        assert_eq!("192.0.2.1".parse::<Network>(), "192.0.2.1/32".parse());
+        assert!("10.0.0.0/8".parse::<Network>().is_ok());
+        for wrong in ["", "10.0.0.0/33", "proxy.example.org"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
     }
 

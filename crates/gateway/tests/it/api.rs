@@ -89,6 +89,7 @@ async fn reports_decisions_and_metrics() {
         metrics.contains("weighbridge_decisions_total{action=\"block\",verdict=\"malicious\"} 1"),
         "{metrics}"
     );
+    assert!(metrics.contains("weighbridge_worker_ends_total{kind=\"died\"} 0"), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
 }
 
@@ -152,4 +153,21 @@ async fn the_gate_speaks_tls() {
     assert_eq!(r.status().as_u16(), 403);
     let said = r.headers()["x-error-message"].to_str().unwrap();
     assert!(said.contains(&format!("{}/r/", gate.url)), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_names_the_client_behind_a_trusted_proxy_and_believes_nobody_else() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let mut named = Vec::new();
+    for trusted in [&["127.0.0.0/8"][..], &[]] {
+        let networks = trusted.iter().map(|n| n.parse().unwrap()).collect();
+        let gate = support::before_with(&hub, |config| config.trusted_proxies = networks).await;
+        let request = get("/acme/tiny/resolve/main/evil.pkl").header("x-forwarded-for", "192.0.2.66");
+        assert_eq!(request.at(&gate).await.status, 403);
+        let rows = support::audit(&gate).await;
+        let refused = rows.iter().find(|r| r["entry"]["event"] == "refuse").unwrap();
+        named.push(refused["entry"]["who"].as_str().unwrap().to_string());
+    }
+    assert_eq!(named, ["anonymous@192.0.2.66", "anonymous@127.0.0.1"]);
 }

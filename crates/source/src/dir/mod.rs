@@ -1,6 +1,7 @@
 //! [`DirHub`]: a folder tree served as a hub, for air-gapped use and tests.
 
 mod answers;
+mod kept;
 mod scan;
 
 use crate::{
@@ -11,7 +12,7 @@ use bytes::BytesMut;
 use scan::{Entry, Root, Snapshot};
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -37,17 +38,21 @@ struct Inner {
     root: Root,
     /// One lock per repository, so that a new file is hashed by one request only.
     repos: Mutex<HashMap<RepoId, Arc<Slot>>>,
+    /// Where digests outlive the process.
+    kept: Option<PathBuf>,
 }
 
 impl DirHub {
     /// Opens the folder.
     ///
+    /// `kept` is a private folder for the digests, so that only changed files are hashed after a restart.
+    ///
     /// # Errors
     /// If it is not a readable directory.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path, kept: Option<PathBuf>) -> Result<Self> {
         let name = format!("dir:{}", root.display());
         let root = Root::open(root)?;
-        Ok(Self { inner: Arc::new(Inner { name, root, repos: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { name, root, repos: Mutex::default(), kept }) })
     }
 
     /// `dir:PATH`.
@@ -176,7 +181,19 @@ impl DirHub {
         };
         let mut slot = slot.lock().await;
         let (inner, id, old) = (self.inner.clone(), repo.clone(), slot.clone());
-        let new = blocking(move || Snapshot::take(&inner.root, &id, old)).await?;
+        let new = blocking(move || {
+            let place = inner.kept.as_ref().map(|folder| kept::place(folder, &inner.name, &id));
+            let old = old.or_else(|| kept::read(place.as_deref()?).map(Arc::new));
+            let new = Snapshot::take(&inner.root, &id, old.clone())?;
+            if let Some(place) = place
+                && !old.is_some_and(|old| Arc::ptr_eq(&old, &new))
+                && let Err(error) = kept::write(&place, &new)
+            {
+                tracing::warn!(%error, repo = %id, "digests not kept, they are computed again after a restart");
+            }
+            Ok(new)
+        })
+        .await?;
         *slot = Some(new.clone());
         Ok(new)
     }

@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wb_blob::Sha256Digest;
 
 /// Names that belong to tools, not to the repository.
@@ -76,7 +77,7 @@ pub(super) struct Root {
 }
 
 /// What tells a file from its successor under the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Stamp {
     size: u64,
     modified: (i64, i64),
@@ -102,10 +103,11 @@ impl Stamp {
 }
 
 /// One file as it was hashed.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Entry {
     pub(super) path: String,
     pub(super) size: u64,
+    #[serde(with = "super::kept::digest")]
     pub(super) sha256: Sha256Digest,
     /// Git blob id of what git would hold: the content, or for LFS objects the pointer text.
     pub(super) oid: String,
@@ -224,25 +226,21 @@ impl Snapshot {
         let folder = root.folder(repo);
         let mut files = Vec::new();
         walk(root, &folder, String::new(), 0, &mut files)?;
+        let known = |path: &str, stamp: &Stamp| {
+            old.as_ref().and_then(|o| o.entries.get(path)).filter(|e| e.stamp == *stamp).cloned()
+        };
         let mut entries = BTreeMap::new();
-        let mut same = old.as_ref().is_some_and(|o| o.entries.len() == files.len());
+        let mut fresh = Vec::new();
+        let count = files.len();
         for (path, stamp) in files {
-            let known = old.as_ref().and_then(|o| o.entries.get(&path)).filter(|e| e.stamp == stamp);
-            let entry = match known {
-                Some(entry) => entry.clone(),
-                None => {
-                    same = false;
-                    match hash(root, &folder, &path) {
-                        Ok(entry) => Arc::new(entry),
-                        // Gone or replaced since the walk: as if it had not been there.
-                        Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                        Err(e) => {
-                            return Err(SourceError::io(format!("read {}", folder.join(&path).display()), e));
-                        }
-                    }
-                }
-            };
-            entries.insert(path, entry);
+            match known(&path, &stamp) {
+                Some(entry) => drop(entries.insert(path, entry)),
+                None => fresh.push(path),
+            }
+        }
+        let same = fresh.is_empty() && old.as_ref().is_some_and(|o| o.entries.len() == count);
+        for entry in hash_all(root, &folder, &fresh)? {
+            entries.insert(entry.path.clone(), Arc::new(entry));
         }
         if let (true, Some(old)) = (same, old) {
             return Ok(old);
@@ -303,6 +301,32 @@ fn walk(
         }
     }
     Ok(())
+}
+
+/// Hashes files on all processors. One that is gone or replaced since the walk is left out.
+fn hash_all(root: &Root, folder: &Path, files: &[String]) -> Result<Vec<Entry>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match hash(root, folder, path) {
+                Ok(entry) => done.push(entry),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(SourceError::io(format!("read {}", folder.join(path).display()), e)),
+            }
+        }
+        Ok(done)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(files.len());
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = work()?;
+        for other in others {
+            let ended = |_| SourceError::Internal("a hashing thread ended".into());
+            all.extend(other.join().map_err(ended)??);
+        }
+        Ok(all)
+    })
 }
 
 fn hash(root: &Root, folder: &Path, relative: &str) -> io::Result<Entry> {

@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Row, SqlitePool};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
@@ -70,6 +71,13 @@ fn options(data: &DataDir) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "0")
 }
 
+/// Makes the database where missing, readable by its owner alone. SQLite gives its log the same mode.
+fn private(path: &std::path::Path) -> Result<()> {
+    let open = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    open.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+        .map_err(|e| StoreError::io("restrict", path, e))
+}
+
 impl SqliteStore {
     /// Opens or creates the database, migrating an older one after a backup copy
     /// (`weighbridge.db.v<N>.bak` beside it). Must be called on a tokio runtime.
@@ -79,6 +87,7 @@ impl SqliteStore {
     /// the end of the audit are missing.
     pub async fn open(data: &DataDir) -> Result<Self> {
         let options = options(data);
+        private(&data.database())?;
         schema::prepare(&data.database(), &options).await?;
         let mut wal = data.database().into_os_string();
         wal.push("-wal");

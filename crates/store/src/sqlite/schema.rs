@@ -5,6 +5,7 @@
 
 use crate::{Result, StoreError};
 use sqlx::{ConnectOptions, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// `WBRG`.
@@ -110,7 +111,9 @@ async fn back_up(connection: &mut SqliteConnection, path: &Path, found: i64) -> 
     }
     let name = temporary.to_str().ok_or_else(|| failed(std::io::Error::other("path is not UTF-8")))?;
     sqlx::query("VACUUM INTO ?").bind(name).execute(connection).await?;
-    std::fs::File::open(&temporary).and_then(|f| f.sync_all()).map_err(failed)?;
+    std::fs::File::open(&temporary)
+        .and_then(|f| f.set_permissions(std::fs::Permissions::from_mode(0o600)).and_then(|()| f.sync_all()))
+        .map_err(failed)?;
     std::fs::rename(&temporary, &target).map_err(failed)?;
     tracing::info!(backup = %target.display(), schema = found, "database copied before migration");
     Ok(())

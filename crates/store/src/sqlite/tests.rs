@@ -288,6 +288,9 @@ async fn an_older_schema_is_migrated_after_a_backup() {
     let version: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut copy).await.unwrap().get(0);
     let rows: i64 = sqlx::query("SELECT count(*) FROM audit").fetch_one(&mut copy).await.unwrap().get(0);
     assert_eq!((version, rows), (1, 1), "the copy is the database as it was");
+    for private in [&store.data().database(), &backup] {
+        assert_eq!(std::fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o600, "{private:?}");
+    }
     drop(store);
     drop(open(dir.path()).await.unwrap());
     assert!(
