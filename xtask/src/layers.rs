@@ -17,6 +17,8 @@ const RANKS: &[(&str, u32)] = &[
     ("wb-blob", 0),
     ("wb-verdict", 0),
     ("wb-pickle", 1),
+    ("wb-python", 1),
+    ("wb-derive", 2),
     ("wb-scan", 2),
     ("wb-policy", 3),
     ("wb-report", 4),
@@ -26,6 +28,7 @@ const RANKS: &[(&str, u32)] = &[
     ("wb-gateway", 7),
     ("weighbridge", 8),
     ("xtask", 9),
+    ("catalogue-tool", 9),
 ];
 /// Crates that may know less than their layer would allow.
 const NARROW: &[(&str, &[&str])] = &[("wb-source", &["wb-blob"]), ("wb-store", &["wb-blob", "wb-verdict"])];

@@ -1,0 +1,1 @@
+//! What using a class or function from a pickle does, proved from its source.

@@ -1,0 +1,2 @@
+//! Derives the catalogue.
+fn main() {}
