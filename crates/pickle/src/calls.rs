@@ -1,6 +1,6 @@
 //! Imports, calls, BUILD and item setting: where a stream reaches code.
 
-use crate::heap::{Callee, Kind};
+use crate::heap::Callee;
 use crate::names::fix_imports;
 use crate::observer::{Args, Observer, PendingCall, PendingValue};
 use crate::state::State;
@@ -19,7 +19,7 @@ pub(crate) struct Target {
 const COMPUTED: &str = "importlib.import_module";
 
 /// Where a module replaced in `sys.modules` is kept among the planted attributes.
-fn module_key(module: &str) -> String {
+pub(crate) fn module_key(module: &str) -> String {
     format!("sys.modules[{module}]")
 }
 
@@ -121,17 +121,6 @@ impl State {
         }
     }
 
-    /// EXT1, EXT2, EXT4.
-    pub(crate) fn extension(&mut self, code: u64, at: u64, obs: &mut dyn Observer) -> Val {
-        if let Some(&v) = self.extensions.get(&code) {
-            return v;
-        }
-        let callee = Callee::other(format!("copyreg.extension({code})"), "copyreg");
-        let v = self.global(callee, at, obs);
-        self.emit(obs, at, How::Ext, v.payload() as u32, Args::Items(&[]), None, false);
-        v
-    }
-
     pub(crate) fn persistent(&mut self, id: Val, at: u64, obs: &mut dyn Observer) {
         obs.persistent(&PendingValue { state: self, val: id, at });
         let v = match self.class_of_persistent(id) {
@@ -144,12 +133,12 @@ impl State {
     /// torch's legacy loader hands out the class itself for `("module", class, source file, source)`.
     fn class_of_persistent(&self, id: Val) -> Option<Val> {
         let [kind, class, _, _] = self.items(id)?[..] else { return None };
-        let module = self.text(kind, 16).as_deref() == Some(b"module");
+        let module = self.text(kind, 128).as_deref() == Some(b"module");
         (module && class.tag() == Tag::Global).then_some(class)
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn emit(
+    pub(crate) fn emit(
         &mut self,
         obs: &mut dyn Observer,
         offset: u64,
@@ -168,12 +157,21 @@ impl State {
             self.planted.range(prefix.clone()..).next().is_some_and(|(k, _)| k.starts_with(&prefix))
         };
         // What a second BUILD does depends on what the first one set.
-        let tampered = tampered || self.second_build;
+        let tampered = tampered || self.second_build || self.after_build || self.iterates(args);
         obs.call(&PendingCall { state: self, offset, how, callee, args, kwargs, on_import, tampered });
     }
 
+    /// True if the arguments are the items of an object that the Python reader iterates over: its own code runs, and
+    /// what it yields is not known. The C reader takes tuples only.
+    fn iterates(&self, args: Args<'_>) -> bool {
+        match args {
+            Args::Packed(v) => matches!(v.tag(), Tag::Object | Tag::Global | Tag::Persistent | Tag::Opaque),
+            Args::Items(_) => false,
+        }
+    }
+
     /// The callee id of a value; none if calling it always raises.
-    fn callee_id(&mut self, v: Val) -> Option<u32> {
+    pub(crate) fn callee_id(&mut self, v: Val) -> Option<u32> {
         match v.tag() {
             Tag::Global => Some(v.payload() as u32),
             Tag::Object => {
@@ -226,6 +224,9 @@ impl State {
             }
         }
         self.emit(obs, at, how, id, Args::Packed(args), kwargs, false);
+        if self.heap.traits(id).hashes {
+            self.hash_arguments(id, args, at, obs);
+        }
         if !self.planted.is_empty() && depth < MAX_DEPTH {
             for name in ["__new__", "__init__", "__call__"] {
                 if let Some(f) = self.planted_on_class(id, name) {
@@ -244,276 +245,5 @@ impl State {
             Some(v) => v,
             None => self.heap.object(id, how, args, kwargs.unwrap_or(Val::EMPTY_TUPLE), exact),
         })
-    }
-
-    /// BUILD. Returns where the opcodes go on if the loader reads from the stream itself.
-    pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<u64> {
-        self.fan = 0;
-        match inst.tag() {
-            Tag::Object => {
-                let o = self.heap.get_object(inst)?;
-                let (callee, planted, builds) = (o.callee, o.planted, o.builds);
-                let planted = planted.or_else(|| self.planted_on_class(callee, "__setstate__"));
-                if let Some(f) = planted {
-                    // The second BUILD finds the `__setstate__` that the first one set.
-                    let args = self.heap.seq(Kind::Tuple, &[state]);
-                    let _ =
-                        self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 0, obs);
-                }
-                self.second_build = builds > 0;
-                self.emit(obs, at, How::Build, callee, Args::Items(&[state]), None, false);
-                self.second_build = false;
-                let plants = self.planted_state(state);
-                if let Some(o) = self.heap.object_mut(inst) {
-                    o.planted = planted.or(plants);
-                    o.builds = builds.saturating_add(1);
-                    o.state = Some(state);
-                }
-                self.partial_state(inst, callee, state);
-                if self.linear_only {
-                    return None;
-                }
-                let object = PendingValue { state: self, val: inst, at };
-                obs.built(&object, &PendingValue { state: self, val: state, at }, at + 1)
-            }
-            Tag::Global => {
-                let id = inst.payload() as u32;
-                self.emit(obs, at, How::Build, id, Args::Items(&[state]), None, true);
-                let path = self.heap.callee(id).rendering.clone();
-                for dict in self.state_dicts(state) {
-                    self.plant(&path, dict);
-                }
-                None
-            }
-            Tag::Persistent | Tag::Opaque => {
-                let id = self.callee_id(inst)?;
-                self.emit(obs, at, How::Build, id, Args::Items(&[state]), None, false);
-                None
-            }
-            // Built-in values have neither `__setstate__` nor `__dict__`: the loader raises unless the state is empty.
-            _ => None,
-        }
-    }
-
-    /// An attribute that the stream set on the class that made an object.
-    fn planted_on_class(&self, class: u32, attribute: &str) -> Option<Val> {
-        if self.planted.is_empty() {
-            return None;
-        }
-        self.planted.get(&format!("{}.{attribute}", self.heap.callee(class).rendering)).copied()
-    }
-
-    /// Calls what the stream set as `attribute` on a class or an instance of it.
-    fn call_planted(&mut self, f: Val, args: &[Val], at: u64, obs: &mut dyn Observer) {
-        let args = self.heap.seq(Kind::Tuple, args);
-        let _ = self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 1, obs);
-    }
-
-    /// Counts work that is more than one opcode's.
-    pub(crate) fn work(&mut self, items: usize) {
-        self.steps += items as u64 * 200;
-    }
-
-    /// The dicts in a state: itself, or those of a `(dict, slots)` pair.
-    fn state_dicts(&self, state: Val) -> Vec<Val> {
-        match self.heap.get_seq(state) {
-            Some(s) if s.kind == Kind::Dict => vec![state],
-            Some(s) if s.kind == Kind::Tuple => {
-                let is_dict = |&v: &Val| self.heap.get_seq(v).is_some_and(|s| s.kind == Kind::Dict);
-                s.items.iter().copied().take(4).filter(is_dict).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn planted_state(&self, state: Val) -> Option<Val> {
-        self.state_dicts(state).into_iter().find_map(|d| self.heap.get_seq(d).and_then(|s| s.planted))
-    }
-
-    /// The value that a state sets for an attribute.
-    fn state_item(&mut self, state: Val, name: &str) -> Option<Val> {
-        for dict in self.state_dicts(state) {
-            let items = self.heap.get_seq(dict)?.items.clone();
-            self.work(items.len().min(64));
-            let is_name = |k: Val| k.is_str() && self.text(k, 16).as_deref() == Some(name.as_bytes());
-            if let Some(pair) = items.chunks_exact(2).rev().take(256).find(|p| is_name(p[0])) {
-                return pair.get(1).copied();
-            }
-        }
-        None
-    }
-
-    /// Records that the items of `dict` became attributes of the import `path`.
-    fn plant(&mut self, path: &str, dict: Val) {
-        let Some(s) = self.heap.get_seq(dict) else { return };
-        let items = s.items.clone();
-        self.plant_items(path, &items);
-    }
-
-    fn plant_items(&mut self, path: &str, items: &[Val]) {
-        let path = path.strip_suffix(".__dict__").unwrap_or(path);
-        self.work(items.len());
-        for pair in items.chunks_exact(2) {
-            if let [k, v] = *pair
-                && let Some(key) = self.name(k)
-            {
-                self.heap.charge((path.len() + key.len() + 80) as u64);
-                self.planted.insert(format!("{path}.{key}"), v);
-            }
-        }
-    }
-
-    /// `functools.partial` takes its function and arguments from its state.
-    fn partial_state(&mut self, inst: Val, callee: u32, state: Val) {
-        let c = self.heap.callee(callee);
-        if c.name != "partial" || !matches!(c.module.as_str(), "functools" | "_functools") {
-            return;
-        }
-        let Some(items) = self.items(state) else { return };
-        if let [func, args, kwargs, ..] = items[..] {
-            let mut all = vec![func];
-            all.extend(self.items(args).unwrap_or_default());
-            let args = self.heap.seq(Kind::Tuple, &all);
-            if let Some(o) = self.heap.object_mut(inst) {
-                o.args = args;
-                o.kwargs = kwargs;
-            }
-        }
-    }
-
-    /// Keys that change what a later BUILD does.
-    pub(crate) fn note_planted(&mut self, dict: Val, items: &[Val]) {
-        for pair in items.chunks_exact(2) {
-            if let [k, v] = *pair
-                && matches!(k.tag(), Tag::Dunder | Tag::Text)
-                && matches!(self.text(k, 16).as_deref(), Some(b"__setstate__" | b"__class__"))
-                && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index())
-            {
-                s.planted = Some(v);
-            }
-        }
-    }
-
-    /// APPEND, APPENDS, ADDITEMS: the items from `from` on go into the value below them.
-    pub(crate) fn append(&mut self, from: usize, how: How, at: u64, obs: &mut dyn Observer) {
-        let items = self.stack.split_off(from);
-        let Some(&to) = self.stack.last() else { return };
-        match to.tag() {
-            Tag::Node => {
-                self.heap.extend(to, &items);
-                self.check_size(to, at, obs);
-            }
-            Tag::Global | Tag::Object | Tag::Persistent | Tag::Opaque
-                if !items.is_empty() || how == How::Append =>
-            {
-                self.foreign(to, how, &items, at, obs);
-            }
-            _ => {}
-        }
-    }
-
-    /// SETITEM, SETITEMS.
-    pub(crate) fn set_items(&mut self, from: usize, at: u64, obs: &mut dyn Observer) {
-        let items = self.stack.split_off(from);
-        let Some(&to) = self.stack.last() else { return };
-        match to.tag() {
-            Tag::Node => {
-                self.note_planted(to, &items);
-                self.heap.extend(to, &items);
-                self.check_size(to, at, obs);
-            }
-            Tag::Global | Tag::Object | Tag::Persistent | Tag::Opaque if !items.is_empty() => {
-                self.foreign(to, How::SetItem, &items, at, obs);
-            }
-            _ => {}
-        }
-    }
-
-    /// A method of something that is no built-in container is called with `items`.
-    fn foreign(&mut self, to: Val, how: How, items: &[Val], at: u64, obs: &mut dyn Observer) {
-        self.fan = 0;
-        let (id, on_import) = match (to.tag(), self.heap.get_object(to)) {
-            (Tag::Object, Some(o)) => (o.callee, false),
-            (Tag::Global, _) => (to.payload() as u32, true),
-            _ => match self.callee_id(to) {
-                Some(id) => (id, false),
-                None => return,
-            },
-        };
-        self.emit(obs, at, how, id, Args::Items(items), None, on_import);
-        // The methods called here can have been set as attributes by the stream itself.
-        let names: &[&str] = match how {
-            How::Append => &["extend", "append"],
-            How::AddItems => &["add", "update"],
-            _ => &["__setitem__"],
-        };
-        let state = self.heap.get_object(to).and_then(|o| o.state);
-        for name in names {
-            let own = state.and_then(|s| self.state_item(s, name));
-            let Some(f) = own.or_else(|| self.planted_on_class(id, name)) else { continue };
-            let whole = matches!(*name, "extend" | "update");
-            if whole {
-                let list = self.heap.seq(Kind::List, items);
-                self.call_planted(f, &[list], at, obs);
-            } else {
-                for item in items.iter().take(16) {
-                    self.call_planted(f, &[*item], at, obs);
-                }
-            }
-        }
-        if how == How::SetItem && on_import {
-            let path = self.heap.callee(id).rendering.clone();
-            match path.as_str() {
-                "copyreg._inverted_registry" => self.register_extensions(items, at, obs),
-                "copyreg._extension_cache" => {
-                    for pair in items.chunks_exact(2) {
-                        if let [k, v] = *pair
-                            && let Some(code) = self.value(k).as_int()
-                        {
-                            self.extensions.insert(code as u64, v);
-                        }
-                    }
-                }
-                "sys.modules" => {
-                    self.work(items.len());
-                    for pair in items.chunks_exact(2) {
-                        if let [k, v] = *pair
-                            && let Some(name) = self.name(k)
-                        {
-                            self.heap.charge(name.len() as u64 + 100);
-                            self.planted.insert(module_key(&name), v);
-                        }
-                    }
-                }
-                _ => self.plant_items(&path, items),
-            }
-        }
-    }
-
-    /// `copyreg._inverted_registry[code] = (module, name)`.
-    fn register_extensions(&mut self, items: &[Val], at: u64, obs: &mut dyn Observer) {
-        for pair in items.chunks_exact(2) {
-            if let [k, v] = *pair
-                && let Some(code) = self.value(k).as_int()
-                && let Some([m, n]) = self.items(v).as_deref().and_then(|i| <[Val; 2]>::try_from(i).ok())
-            {
-                self.register_extension(m, n, code as u64, at, obs);
-            }
-        }
-    }
-
-    /// Registers an extension code for `module.name`.
-    pub(crate) fn register_extension(
-        &mut self,
-        module: Val,
-        name: Val,
-        code: u64,
-        at: u64,
-        obs: &mut dyn Observer,
-    ) {
-        if let Ok(v) = self.stack_global(module, name, at, obs) {
-            self.heap.charge(64);
-            self.extensions.insert(code, v);
-        }
     }
 }

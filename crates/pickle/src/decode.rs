@@ -33,6 +33,7 @@ impl State {
             Tag::True => Value::Bool(true),
             Tag::False => Value::Bool(false),
             Tag::EmptyTuple => Value::Tuple(Vec::new()),
+            Tag::Bytes | Tag::Text if self.changed.contains(&v) => Value::Opaque,
             Tag::Num | Tag::Str | Tag::Dunder | Tag::Bytes => self.literal_value(v),
             Tag::Span => match self.span_items(v) {
                 Some(items) => Value::Tuple(self.trees(&items, depth, left, false)),

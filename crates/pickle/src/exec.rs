@@ -7,6 +7,7 @@ use crate::observer::Observer;
 use crate::opcode as op;
 use crate::state::{Flow, State};
 use crate::val::{Tag, Val};
+use crate::weights_only;
 use wb_verdict::How;
 
 const UNDERFLOW: &str = "stack underflow";
@@ -42,9 +43,12 @@ impl State {
         let mut patched =
             if self.source.patches.is_empty() { None } else { self.source.patches.get(&base).copied() };
 
+        let mut outside = 0u64;
+
         macro_rules! leave {
             ($flow:expr) => {{
                 self.steps += steps;
+                self.outside |= outside;
                 return $flow;
             }};
         }
@@ -109,6 +113,12 @@ impl State {
                 p = from + len;
             }};
         }
+        // An opcode that torch's weights-only unpickler does not have.
+        macro_rules! outside {
+            ($code:expr) => {
+                outside |= weights_only::bit($code)
+            };
+        }
         // Everything that may change what a run of literals means.
         macro_rules! dirty {
             () => {
@@ -160,10 +170,14 @@ impl State {
                         steps += 1;
                     }
                 }
-                op::SHORT_BINUNICODE => string!(1),
+                op::SHORT_BINUNICODE => {
+                    outside!(op::SHORT_BINUNICODE);
+                    string!(1)
+                }
                 op::MEMOIZE => {
                     let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
                     self.memo.push(v);
+                    outside!(op::MEMOIZE);
                     p += 1;
                 }
                 op::BINUNICODE => string!(4),
@@ -244,8 +258,12 @@ impl State {
                     if self.stack.len() < self.fence() + 2 {
                         fail!(UNDERFLOW);
                     }
-                    self.append(self.stack.len() - 1, How::Append, base + p as u64, obs);
+                    let done = self.append(self.stack.len() - 1, How::Append, base + p as u64, obs);
                     dirty!();
+                    if let Err(what) = done {
+                        steps += 1;
+                        fail!(what)
+                    }
                     p += 1;
                 }
                 op::APPENDS | op::ADDITEMS => {
@@ -254,16 +272,27 @@ impl State {
                         fail!(UNDERFLOW);
                     }
                     let how = if code == op::APPENDS { How::Append } else { How::AddItems };
-                    self.append(from, how, base + p as u64, obs);
+                    if how == How::AddItems {
+                        outside!(op::ADDITEMS);
+                    }
+                    let done = self.append(from, how, base + p as u64, obs);
                     dirty!();
+                    if let Err(what) = done {
+                        steps += 1;
+                        fail!(what)
+                    }
                     p += 1;
                 }
                 op::SETITEM => {
                     if self.stack.len() < self.fence() + 3 {
                         fail!(UNDERFLOW);
                     }
-                    self.set_items(self.stack.len() - 2, base + p as u64, obs);
+                    let done = self.set_items(self.stack.len() - 2, base + p as u64, obs);
                     dirty!();
+                    if let Err(what) = done {
+                        steps += 1;
+                        fail!(what)
+                    }
                     p += 1;
                 }
                 op::SETITEMS => {
@@ -271,39 +300,46 @@ impl State {
                     if from <= self.fence() {
                         fail!(UNDERFLOW);
                     }
-                    if (self.stack.len() - from) % 2 == 1 {
-                        fail!("odd number of items for SETITEMS");
-                    }
-                    self.set_items(from, base + p as u64, obs);
+                    let done = self.set_items(from, base + p as u64, obs);
                     dirty!();
+                    if let Err(what) = done {
+                        steps += 1;
+                        fail!(what)
+                    }
                     p += 1;
                 }
                 op::LIST | op::DICT | op::FROZENSET => {
                     let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
-                    let kind = match code {
-                        op::LIST => Kind::List,
-                        op::DICT => Kind::Dict,
-                        _ => Kind::FrozenSet,
-                    };
-                    if kind == Kind::Dict && (self.stack.len() - from) % 2 == 1 {
-                        fail!("odd number of items for DICT");
-                    }
-                    let items = self.stack.split_off(from);
-                    let v = self.heap.seq(kind, &items);
-                    if kind == Kind::Dict {
-                        self.note_planted(v, &items);
-                    }
-                    self.check_size(v, base + p as u64, obs);
-                    self.stack.push(v);
+                    outside!(code);
+                    let done = self.container(code, from, base + p as u64, obs);
                     dirty!();
+                    if let Err(what) = done {
+                        steps += 1;
+                        fail!(what)
+                    }
                     p += 1;
                 }
-                op::SHORT_BINBYTES => bytes!(1),
-                op::BINBYTES => bytes!(4),
-                op::BINBYTES8 | op::BYTEARRAY8 => bytes!(8),
+                op::SHORT_BINBYTES => {
+                    outside!(op::SHORT_BINBYTES);
+                    bytes!(1)
+                }
+                op::BINBYTES => {
+                    outside!(op::BINBYTES);
+                    bytes!(4)
+                }
+                op::BINBYTES8 | op::BYTEARRAY8 => {
+                    outside!(code);
+                    bytes!(8)
+                }
                 op::SHORT_BINSTRING => string!(1),
-                op::BINSTRING => string!(4),
-                op::BINUNICODE8 => string!(8),
+                op::BINSTRING => {
+                    outside!(op::BINSTRING);
+                    string!(4)
+                }
+                op::BINUNICODE8 => {
+                    outside!(op::BINUNICODE8);
+                    string!(8)
+                }
                 op::LONG1 => {
                     let (from, len) = counted!(1, false);
                     lit!(Tag::Num);
@@ -311,10 +347,12 @@ impl State {
                 }
                 op::LONG4 => {
                     let (from, len) = counted!(4, false);
+                    outside!(op::LONG4);
                     lit!(Tag::Num);
                     p = from + len;
                 }
                 op::POP => {
+                    outside!(op::POP);
                     // Like the readers: a mark on top is popped first.
                     if self.marks.last() == Some(&self.stack.len()) {
                         self.marks.pop();
@@ -327,6 +365,7 @@ impl State {
                 op::POP_MARK => {
                     let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
                     self.stack.truncate(from);
+                    outside!(op::POP_MARK);
                     dirty!();
                     p += 1;
                 }
@@ -336,6 +375,7 @@ impl State {
                     }
                     let Some(&v) = self.stack.last() else { fail!(UNDERFLOW) };
                     self.stack.push(v);
+                    outside!(op::DUP);
                     dirty!();
                     p += 1;
                 }
@@ -361,6 +401,7 @@ impl State {
                 }
                 op::FRAME => {
                     let len = fixed!(8);
+                    outside!(op::FRAME);
                     dirty!();
                     steps += 1;
                     leave!(Flow::Frame { at: base + p as u64 + 9, len });
@@ -376,11 +417,14 @@ impl State {
                     if self.stack.len() <= self.fence() {
                         fail!(UNDERFLOW);
                     }
+                    outside!(code);
+                    self.readonly(base + p as u64, obs);
                     dirty!();
                     p += 1;
                 }
                 op::NEXT_BUFFER => {
                     self.stack.push(Val::OPAQUE);
+                    outside!(op::NEXT_BUFFER);
                     dirty!();
                     p += 1;
                 }
@@ -393,6 +437,7 @@ impl State {
                         fail!(UNDERFLOW)
                     };
                     dirty!();
+                    outside!(op::STACK_GLOBAL);
                     let v = match self.stack_global(module, name, at, obs) {
                         Ok(v) => v,
                         Err(what) => {
@@ -433,6 +478,7 @@ impl State {
                         fail!(UNDERFLOW)
                     };
                     dirty!();
+                    outside!(op::NEWOBJ_EX);
                     match self.call(Target { callee, how: How::NewobjEx, at }, args, Some(kwargs), obs) {
                         Ok(v) => self.stack.push(v),
                         Err(what) => {
@@ -464,6 +510,7 @@ impl State {
                     let items = self.stack.split_off(from);
                     let Some((&callee, args)) = items.split_first() else { fail!(UNDERFLOW) };
                     let args = self.heap.seq(Kind::Tuple, args);
+                    outside!(op::OBJ);
                     match self.call(Target { callee, how: How::Obj, at }, args, None, obs) {
                         Ok(v) => self.stack.push(v),
                         Err(what) => {
@@ -482,13 +529,20 @@ impl State {
                 }
                 op::EXT1 | op::EXT2 | op::EXT4 => {
                     let (n, size) = match code {
-                        op::EXT1 => (fixed!(1), 2),
-                        op::EXT2 => (fixed!(2), 3),
-                        _ => (fixed!(4), 5),
+                        op::EXT1 => (fixed!(1) as i64, 2),
+                        op::EXT2 => (fixed!(2) as i64, 3),
+                        _ => (i64::from(fixed!(4) as u32 as i32), 5),
                     };
+                    outside!(code);
                     let v = self.extension(n, base + p as u64, obs);
-                    self.stack.push(v);
                     dirty!();
+                    match v {
+                        Ok(v) => self.stack.push(v),
+                        Err(what) => {
+                            steps += 1;
+                            fail!(what)
+                        }
+                    }
                     p += size;
                 }
                 op::INT
@@ -502,6 +556,7 @@ impl State {
                     Some(n) => {
                         let newline = base + (p + 1 + n) as u64;
                         let line = view.get(p + 1..p + 1 + n).unwrap_or(&[]);
+                        outside!(code);
                         match self.line(code, base + p as u64, line, newline, obs) {
                             Flow::Jump(next) => p = (next - base) as usize,
                             other => {
@@ -511,7 +566,10 @@ impl State {
                         }
                     }
                     None if frame_first => leave!(Flow::Straddle { at: base + p as u64 }),
-                    None => leave!(Flow::Line { at: base + p as u64 }),
+                    None => {
+                        outside!(code);
+                        leave!(Flow::Line { at: base + p as u64 })
+                    }
                 },
                 op::GLOBAL | op::INST => {
                     const MAX_LINES: u64 = 64 << 10;
@@ -546,8 +604,10 @@ impl State {
                         let v = self.import(&module, &name, at, obs);
                         self.stack.push(v);
                     } else {
-                        let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                        outside!(op::INST);
+                        // The Python reader imports before it looks for the mark.
                         let callee = self.import(&module, &name, at, obs);
+                        let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
                         let items = self.stack.split_off(from);
                         let args = self.heap.seq(Kind::Tuple, &items);
                         match self.call(Target { callee, how: How::Inst, at }, args, None, obs) {

@@ -78,6 +78,8 @@ pub(crate) struct Traits {
     pub symbolic: bool,
     /// It takes bytes and deserialises them.
     pub loads: bool,
+    /// It builds a dict or set of its argument, hashing what it holds.
+    pub hashes: bool,
     /// What its arguments were matters once the result is used.
     pub exact: bool,
 }
@@ -191,6 +193,23 @@ impl Heap {
             seq.size = seq.size.saturating_add(size);
         }
         seq.size
+    }
+
+    /// `list[index] = item`; without a known index the items are no longer known.
+    pub(crate) fn replace(&mut self, list: Val, index: Option<i64>, item: Val) {
+        let plain = item.is_literal() || self.get_seq(item).is_some_and(|s| s.plain);
+        let Some(Node::Seq(seq)) = self.nodes.get_mut(list.index()) else { return };
+        seq.plain &= plain;
+        let len = seq.items.len() as i64;
+        let at = index.map(|i| if i < 0 { i + len } else { i }).and_then(|i| usize::try_from(i).ok());
+        match at.and_then(|i| seq.items.get_mut(i)) {
+            Some(slot) if !seq.dropped => *slot = item,
+            // A slice as index puts in what it likes.
+            _ => {
+                seq.dropped = true;
+                seq.plain = false;
+            }
+        }
     }
 
     pub(crate) fn get_seq(&self, v: Val) -> Option<&Seq> {

@@ -4,25 +4,31 @@
 //! values and reports every import and every way in which the stream calls something.
 #![warn(missing_docs)]
 
+mod build;
 mod calls;
+mod containers;
 mod decode;
 mod disassemble;
 mod exec;
 mod explain;
+mod extensions;
 mod heap;
 mod lines;
 mod literal;
 mod machine;
 mod memo;
 mod names;
+mod nested;
 mod observer;
 mod opcode;
+mod reach;
 mod render;
 mod state;
 mod symbolic;
 mod text_calls;
 mod val;
 mod value;
+mod weights_only;
 
 pub use disassemble::{Disassembly, Instruction, disassemble};
 pub use explain::{Explainer, Line};

@@ -8,6 +8,29 @@ use crate::val::{Tag, Val};
 
 const UNDERFLOW: &str = "stack underflow";
 
+/// The index of a GET or PUT line as `int(line)` reads it. The Python reader takes indices of any size: those beyond
+/// 64 bits share what is left of the number space by their digits.
+fn memo_index(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?.trim().replace('_', "");
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = digits.trim_start_matches('0');
+    if negative {
+        return digits.is_empty().then_some(0);
+    }
+    let huge = |d: &str| {
+        let hash =
+            d.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        hash | 1 << 63
+    };
+    Some(if digits.is_empty() { 0 } else { digits.parse().unwrap_or_else(|_| huge(digits)) })
+}
+
 impl State {
     /// Executes the text opcode at `at` whose newline is at `newline`, reading its line from the source.
     pub(crate) fn line_opcode(&mut self, at: u64, newline: u64, obs: &mut dyn Observer) -> Flow {
@@ -18,11 +41,13 @@ impl State {
                 _ => return Flow::Error { at, what: "stream ends without STOP" },
             },
         };
-        let line = self.source.blob.read_range(at + 1..newline.min(at + 1 + 64)).unwrap_or_default();
+        // Numbers longer than this are no memo index: `int` refuses them in every supported Python.
+        const MAX: u64 = 8 << 10;
+        let line = self.source.blob.read_range(at + 1..newline.min(at + 1 + MAX)).unwrap_or_default();
         self.line(code, at, &line, newline, obs)
     }
 
-    /// A text opcode; `line` holds at least the first 64 bytes of its line.
+    /// A text opcode; `line` holds at least the first 8 KiB of its line.
     pub(crate) fn line(
         &mut self,
         code: u8,
@@ -50,11 +75,12 @@ impl State {
             }
             op::FLOAT => Tag::Num,
             op::STRING => match line.get(1..3) {
-                Some(b) if b != b"__" => Tag::Str,
+                // An escape can stand for an underscore.
+                Some(b) if b != b"__" && !b.contains(&b'\\') => Tag::Str,
                 _ => Tag::Dunder,
             },
             op::UNICODE => match line.get(..2) {
-                Some(b) if b != b"__" && b[0] != b'\\' => Tag::Str,
+                Some(b) if b != b"__" && !b.contains(&b'\\') => Tag::Str,
                 _ => Tag::Dunder,
             },
             op::PERSID => {
@@ -64,10 +90,9 @@ impl State {
                 return Flow::Jump(newline + 1);
             }
             _ => {
-                let index = std::str::from_utf8(line)
-                    .ok()
-                    .and_then(|s| s.trim().replace('_', "").parse::<u64>().ok());
-                let Some(i) = index else { return Flow::Error { at, what: "memo index is no number" } };
+                let Some(i) = memo_index(line) else {
+                    return Flow::Error { at, what: "memo index is no number" };
+                };
                 if code == op::PUT {
                     let Some(&v) = self.stack.last() else { return Flow::Error { at, what: UNDERFLOW } };
                     self.check_jump(i, at, obs);

@@ -106,6 +106,14 @@ impl Source {
         })
     }
 
+    /// The opcode at `at`.
+    pub(crate) fn code(&self, at: u64) -> Option<u8> {
+        match self.patches.get(&at) {
+            Some(&code) => Some(code),
+            None => self.blob.read_range(at..at + 1).ok()?.first().copied(),
+        }
+    }
+
     /// The line at `at` without its newline, at most `max` bytes of it, and its whole length as far as looked at.
     pub(crate) fn line(&self, at: u64, max: usize) -> io::Result<(Vec<u8>, u64)> {
         let mut size = 256.min(max as u64 + 1);

@@ -41,6 +41,8 @@ pub struct Run {
     pub imports: u64,
     /// True if the stream names a protocol (PROTO) at its beginning.
     pub has_proto: bool,
+    /// Names of the opcodes executed that torch's weights-only unpickler does not have.
+    pub not_weights_only: Vec<&'static str>,
 }
 
 /// Sees whether an import is called.
@@ -170,7 +172,14 @@ impl Machine {
 
     fn summary(&self, end: End) -> Run {
         let s = &self.state;
-        Run { end, steps: s.steps, calls: s.calls, imports: s.imports, has_proto: s.has_proto }
+        Run {
+            end,
+            steps: s.steps,
+            calls: s.calls,
+            imports: s.imports,
+            has_proto: s.has_proto,
+            not_weights_only: crate::weights_only::opcodes(s.outside).map(|o| o.name).collect(),
+        }
     }
 
     fn run_one(&mut self, obs: &mut dyn Observer, max_steps: u64) -> End {

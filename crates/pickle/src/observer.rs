@@ -51,6 +51,13 @@ impl PendingValue<'_> {
         self.state.value(self.val)
     }
 
+    /// The value as readable, bounded, escaped pseudo-Python.
+    pub fn rendering(&self) -> String {
+        let mut out = String::new();
+        crate::render::value(&mut out, &self.value(), 0);
+        out
+    }
+
     /// Offset of the opcode that uses it.
     pub fn offset(&self) -> u64 {
         self.at
@@ -215,7 +222,8 @@ impl PendingCall<'_> {
                 // `callable(*args)` of the Python reader takes any iterable.
                 Value::List(items) | Value::Set(items) | Value::FrozenSet(items) => items,
                 Value::Dict(pairs) => pairs.into_iter().map(|(k, _)| k).collect(),
-                other => vec![other],
+                // Its characters or bytes, one by one; or whatever an object yields.
+                _ => vec![Value::Truncated],
             },
         };
         let kwargs = match self.kwargs.map(|k| s.value(k)) {

@@ -26,6 +26,7 @@ pub(crate) fn call(
         How::Append => format!("{subject}.extend(["),
         How::AddItems => format!("{subject}.update({{"),
         How::SetItem => format!("{subject}.update({{"),
+        How::Hash => return format!("hash({subject})"),
         How::Data => return name,
         How::Ext => return name,
         _ => format!("{name}("),

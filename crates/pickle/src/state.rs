@@ -1,11 +1,12 @@
 //! The machine's state: stack, marks, memo, heap, and what the stream changed.
 
+use crate::extensions::Extensions;
 use crate::heap::{Heap, Kind};
 use crate::literal::Source;
 use crate::memo::Memo;
 use crate::observer::Observer;
 use crate::val::{Tag, Val};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Why the inner loop came back.
 pub(crate) enum Flow {
@@ -52,11 +53,19 @@ pub(crate) struct State {
     pub heap: Heap,
     pub proto: u8,
     /// Extension codes registered by the stream itself.
-    pub extensions: HashMap<u64, Val>,
+    pub extensions: Extensions,
     /// Attributes the stream sets on imports: dotted path -> value.
     pub planted: BTreeMap<String, Val>,
     /// The BUILD under way is not the first of its object.
     pub second_build: bool,
+    /// The object written into has had its state set before.
+    pub after_build: bool,
+    /// A planted `__hash__` is being followed.
+    pub hashing: bool,
+    /// Bytearrays that the stream has changed: their bytes are no longer those it wrote.
+    pub changed: HashSet<Val>,
+    /// Opcodes executed that torch's weights-only unpickler does not have, a bit each, see [`crate::weights_only`].
+    pub outside: u64,
     /// No opcode but literals, marks, memo stores and tuples was executed from here on.
     pub clean_since: u64,
     pub frame_end: u64,
@@ -86,8 +95,12 @@ impl State {
             memo: Memo::default(),
             heap: Heap::default(),
             proto: 0,
-            extensions: HashMap::new(),
+            extensions: Extensions::default(),
             second_build: false,
+            after_build: false,
+            hashing: false,
+            changed: HashSet::new(),
+            outside: 0,
             planted: BTreeMap::new(),
             clean_since: start,
             frame_end: u64::MAX,

@@ -5,8 +5,7 @@
 
 use crate::calls::Target;
 use crate::heap::{Callee, Kind, Traits};
-use crate::literal::Literal;
-use crate::observer::{Nested, Observer};
+use crate::observer::Observer;
 use crate::state::State;
 use crate::val::{Tag, Val};
 use wb_verdict::How;
@@ -73,6 +72,11 @@ impl Callee {
             plausible: self.is_plausible(),
             symbolic: FOLLOWED.contains(&self.module.as_str()) || LOCATE.contains(&path),
             loads: LOADS.contains(&path),
+            hashes: matches!(
+                (self.module.as_str(), self.name.as_str()),
+                ("builtins" | "__builtin__", "set" | "frozenset" | "dict" | "dict.fromkeys")
+                    | ("collections", "OrderedDict" | "Counter" | "defaultdict")
+            ),
             exact: matches!(
                 (self.module.as_str(), self.name.as_str()),
                 ("operator" | "_operator", "attrgetter" | "methodcaller" | "itemgetter")
@@ -214,8 +218,7 @@ impl State {
             }
             ("copyreg" | "copy_reg", "add_extension") => {
                 let items = self.items(args)?;
-                let code = self.value(*items.get(2)?).as_int()?;
-                self.register_extension(*items.first()?, *items.get(1)?, code as u64, at, obs);
+                self.register_extension(*items.first()?, *items.get(1)?, *items.get(2)?);
                 None
             }
             ("_codecs" | "codecs", "encode" | "decode")
@@ -299,194 +302,4 @@ impl State {
     ) -> Option<Val> {
         self.call_nested(Target { callee, how: How::Indirect, at }, args, None, depth + 1, obs).ok()
     }
-
-    /// An imported module.
-    fn module(&mut self, name: &str, at: u64, obs: &mut dyn Observer) -> Val {
-        self.global(Callee::import(name, ""), at, obs)
-    }
-
-    /// `getattr(object, name)`, dotted names included.
-    pub(crate) fn attr(
-        &mut self,
-        object: Val,
-        name: &str,
-        via: &str,
-        at: u64,
-        obs: &mut dyn Observer,
-    ) -> Option<Val> {
-        let callee = match object.tag() {
-            Tag::Global => {
-                let c = self.heap.callee(object.payload() as u32);
-                if c.module.is_empty() {
-                    Callee::other(format!("{}.{name}", c.rendering), &c.rendering)
-                } else if c.name.is_empty() {
-                    Callee { via: via.into(), ..Callee::import(&c.module, name) }
-                } else {
-                    Callee { via: via.into(), ..Callee::import(&c.module, &format!("{}.{name}", c.name)) }
-                }
-            }
-            Tag::Object => {
-                let o = self.heap.get_object(object)?;
-                let made_by = &self.heap.callee(o.callee).rendering;
-                Callee::other(format!("{made_by}(...).{name}"), made_by)
-            }
-            Tag::Persistent | Tag::Opaque => Callee::other(format!("<unknown object>.{name}"), "<unknown>"),
-            _ => Callee {
-                via: via.into(),
-                ..Callee::import("builtins", &format!("{}.{name}", self.type_name(object)))
-            },
-        };
-        Some(self.global(callee, at, obs))
-    }
-
-    fn type_name(&self, v: Val) -> &'static str {
-        match v.tag() {
-            Tag::None => "NoneType",
-            Tag::True | Tag::False => "bool",
-            Tag::Str | Tag::Dunder => "str",
-            Tag::Bytes => "bytes",
-            Tag::Text => match self.heap.texts.get(v.index()) {
-                Some(t) if t.is_str => "str",
-                _ => "bytes",
-            },
-            Tag::Num => "int",
-            _ => match self.heap.get_seq(v).map(|s| s.kind) {
-                Some(Kind::List) => "list",
-                Some(Kind::Dict) => "dict",
-                Some(Kind::Set) => "set",
-                Some(Kind::FrozenSet) => "frozenset",
-                _ => "tuple",
-            },
-        }
-    }
-
-    /// `object[key]`.
-    fn item(&mut self, object: Val, key: Val, at: u64, obs: &mut dyn Observer) -> Option<Val> {
-        match object.tag() {
-            Tag::Global => {
-                let c = self.heap.callee(object.payload() as u32).clone();
-                let key = self.name(key)?;
-                if c.rendering == "sys.modules" {
-                    return Some(self.module(&key, at, obs));
-                }
-                let owner = c.name.strip_suffix("__dict__")?.trim_end_matches('.').to_string();
-                let name = if owner.is_empty() { key } else { format!("{owner}.{key}") };
-                Some(self.global(
-                    Callee { via: "item of __dict__".into(), ..Callee::import(&c.module, &name) },
-                    at,
-                    obs,
-                ))
-            }
-            Tag::Object => {
-                let o = self.heap.get_object(object)?;
-                let made_by = self.heap.callee(o.callee).rendering.clone();
-                let key = self.name(key)?;
-                if key == "__builtins__" {
-                    return Some(self.module("builtins", at, obs));
-                }
-                Some(self.global(Callee::other(format!("{made_by}(...)[{key}]"), &made_by), at, obs))
-            }
-            Tag::Node | Tag::Span => {
-                if self.heap.get_seq(object).is_some_and(|s| s.kind == Kind::Dict) {
-                    let wanted = self.value(key);
-                    let items = self.heap.get_seq(object)?.items.clone();
-                    let found = items.chunks_exact(2).rev().find(|p| self.value(p[0]) == wanted)?;
-                    return found.get(1).copied();
-                }
-                let i = self.value(key).as_int()?;
-                let items = self.items(object)?;
-                let i = if i < 0 { i + items.len() as i64 } else { i };
-                items.get(usize::try_from(i).ok()?).copied()
-            }
-            _ => None,
-        }
-    }
-
-    /// Bytes that go into a deserialiser, or look like a pickle wherever they go.
-    fn expose(&mut self, args: Val, by: u32, loads: bool, at: u64, obs: &mut dyn Observer) {
-        // A span holds no byte strings, so only deserialisers are asked about it.
-        let candidates = match self.heap.get_seq(args) {
-            Some(s) => {
-                s.items.iter().take(8).any(|v| matches!(v.tag(), Tag::Bytes | Tag::Text | Tag::Object))
-            }
-            None => loads,
-        };
-        if !candidates && !loads {
-            return;
-        }
-        let Some(items) = self.items(args) else { return };
-        let by = self.heap.callee(by).rendering.clone();
-        let by = by.as_str();
-        for v in items.into_iter().take(8) {
-            let v = match self.heap.get_object(v) {
-                Some(o) if self.heap.callee(o.callee).name == "BytesIO" => {
-                    match self.items(o.args).and_then(|i| i.first().copied()) {
-                        Some(inner) => inner,
-                        None => continue,
-                    }
-                }
-                _ => v,
-            };
-            match v.tag() {
-                Tag::Bytes => {
-                    if let Ok(Literal::Bytes { head, data }) = self.source.literal(v.payload(), 2)
-                        && (loads || looks_like_pickle(&head))
-                        && !data.is_empty()
-                    {
-                        obs.nested(at, by, Nested::Range(data));
-                    }
-                }
-                Tag::Text => {
-                    if let Some(t) = self.heap.texts.get(v.index())
-                        && !t.is_str
-                        && (loads || looks_like_pickle(&t.bytes))
-                    {
-                        obs.nested(at, by, Nested::Bytes(t.bytes.clone()));
-                    }
-                }
-                // Text to be encoded, too long to be worked out where it was.
-                Tag::Object if loads => match self.encoded_latin1(v) {
-                    // The same text again: once decoded is enough.
-                    Some(bytes) if bytes.is_empty() => {}
-                    Some(bytes) => obs.nested(at, by, Nested::Bytes(bytes)),
-                    None => {
-                        let detail = "bytes for a deserialiser that were not worked out";
-                        obs.structure(at, "pickle-nested-unread", detail);
-                    }
-                },
-                // Python 2 text given as bytes.
-                Tag::Str if loads => {
-                    if let Some(bytes) = self.text(v, 1 << 20) {
-                        obs.nested(at, by, Nested::Bytes(bytes));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The bytes of `_codecs.encode(text, "latin1")`, as protocol 2 writes byte strings of any length.
-    /// Empty if that text was given to a deserialiser before.
-    fn encoded_latin1(&mut self, v: Val) -> Option<Vec<u8>> {
-        const MAX: usize = 64 << 20;
-        let o = self.heap.get_object(v)?;
-        if self.heap.full() || self.heap.callee(o.callee).rendering != "_codecs.encode" {
-            return None;
-        }
-        let items = self.items(o.args)?;
-        let codec = self.name(*items.get(1)?)?;
-        if !matches!(codec.as_str(), "latin1" | "latin-1" | "iso-8859-1") {
-            return None;
-        }
-        let &text = items.first()?;
-        if !self.decoded.insert(text) {
-            return Some(Vec::new());
-        }
-        let text = String::from_utf8(self.text(text, MAX)?).ok()?;
-        text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
-    }
-}
-
-fn looks_like_pickle(head: &[u8]) -> bool {
-    matches!(head, [0x80, 1..=5, ..])
 }

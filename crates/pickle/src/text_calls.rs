@@ -15,6 +15,7 @@ impl State {
         let items = self.items(args)?;
         let raw = |v: Val| -> Option<(Vec<u8>, bool)> {
             match v.tag() {
+                Tag::Bytes | Tag::Text if self.changed.contains(&v) => None,
                 Tag::Bytes => match self.source.literal(v.payload(), max).ok()? {
                     Literal::Bytes { head, data } if head.len() as u64 == data.end - data.start => {
                         Some((head, false))

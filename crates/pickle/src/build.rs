@@ -1,0 +1,175 @@
+//! BUILD: states, and what a stream plants by them for later opcodes to call.
+
+use crate::calls::Target;
+use crate::heap::{Callee, Kind};
+use crate::observer::{Args, Observer, PendingValue};
+use crate::state::State;
+use crate::val::{Tag, Val};
+use wb_verdict::How;
+
+/// Longest spelling of an attribute that is looked for: an escape for each character.
+const MAX_KEY: usize = 256;
+
+impl State {
+    /// BUILD. Returns where the opcodes go on if the loader reads from the stream itself.
+    pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<u64> {
+        self.fan = 0;
+        match inst.tag() {
+            Tag::Object => {
+                let o = self.heap.get_object(inst)?;
+                let (callee, planted, builds) = (o.callee, o.planted, o.builds);
+                let planted = planted.or_else(|| self.planted_on_class(callee, "__setstate__"));
+                if let Some(f) = planted {
+                    // The second BUILD finds the `__setstate__` that the first one set.
+                    let args = self.heap.seq(Kind::Tuple, &[state]);
+                    let _ =
+                        self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 0, obs);
+                }
+                self.second_build = builds > 0;
+                self.emit(obs, at, How::Build, callee, Args::Items(&[state]), None, false);
+                self.second_build = false;
+                let plants = self.planted_state(state);
+                if let Some(o) = self.heap.object_mut(inst) {
+                    o.planted = planted.or(plants);
+                    o.builds = builds.saturating_add(1);
+                    o.state = Some(state);
+                }
+                self.partial_state(inst, callee, state);
+                if self.linear_only {
+                    return None;
+                }
+                let object = PendingValue { state: self, val: inst, at };
+                obs.built(&object, &PendingValue { state: self, val: state, at }, at + 1)
+            }
+            Tag::Global => {
+                let id = inst.payload() as u32;
+                self.emit(obs, at, How::Build, id, Args::Items(&[state]), None, true);
+                let path = self.heap.callee(id).rendering.clone();
+                for dict in self.state_dicts(state) {
+                    self.plant(&path, dict);
+                }
+                None
+            }
+            Tag::Persistent | Tag::Opaque => {
+                let id = self.callee_id(inst)?;
+                self.emit(obs, at, How::Build, id, Args::Items(&[state]), None, false);
+                None
+            }
+            // Built-in values have neither `__setstate__` nor `__dict__`: the loader raises unless the state is empty.
+            _ => None,
+        }
+    }
+
+    /// An attribute that the stream set on the class that made an object.
+    pub(crate) fn planted_on_class(&self, class: u32, attribute: &str) -> Option<Val> {
+        if self.planted.is_empty() {
+            return None;
+        }
+        self.planted.get(&format!("{}.{attribute}", self.heap.callee(class).rendering)).copied()
+    }
+
+    /// Calls what the stream set as `attribute` on a class or an instance of it.
+    pub(crate) fn call_planted(&mut self, f: Val, args: &[Val], at: u64, obs: &mut dyn Observer) {
+        let args = self.heap.seq(Kind::Tuple, args);
+        let _ = self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 1, obs);
+    }
+
+    /// READONLY_BUFFER: a view of the object, asked of the object itself.
+    pub(crate) fn readonly(&mut self, at: u64, obs: &mut dyn Observer) {
+        let Some(&v) = self.stack.last() else { return };
+        if let Some(o) = self.heap.get_object(v) {
+            let made_by = self.heap.callee(o.callee).rendering.clone();
+            let callee = Callee::other(format!("{made_by}(...).__buffer__"), &made_by);
+            let id = self.heap.intern(callee);
+            self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
+            if let Some(top) = self.stack.last_mut() {
+                *top = Val::OPAQUE;
+            }
+        }
+    }
+
+    /// Counts work that is more than one opcode's.
+    pub(crate) fn work(&mut self, items: usize) {
+        self.steps += items as u64 * 200;
+    }
+
+    /// The dicts in a state: itself, or those of a `(dict, slots)` pair.
+    fn state_dicts(&self, state: Val) -> Vec<Val> {
+        match self.heap.get_seq(state) {
+            Some(s) if s.kind == Kind::Dict => vec![state],
+            Some(s) if s.kind == Kind::Tuple => {
+                let is_dict = |&v: &Val| self.heap.get_seq(v).is_some_and(|s| s.kind == Kind::Dict);
+                s.items.iter().copied().take(4).filter(is_dict).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn planted_state(&self, state: Val) -> Option<Val> {
+        self.state_dicts(state).into_iter().find_map(|d| self.heap.get_seq(d).and_then(|s| s.planted))
+    }
+
+    /// The value that a state sets for an attribute.
+    pub(crate) fn state_item(&mut self, state: Val, name: &str) -> Option<Val> {
+        for dict in self.state_dicts(state) {
+            let items = self.heap.get_seq(dict)?.items.clone();
+            self.work(items.len().min(64));
+            let is_name = |k: Val| k.is_str() && self.text(k, MAX_KEY).as_deref() == Some(name.as_bytes());
+            if let Some(pair) = items.chunks_exact(2).rev().take(256).find(|p| is_name(p[0])) {
+                return pair.get(1).copied();
+            }
+        }
+        None
+    }
+
+    /// Records that the items of `dict` became attributes of the import `path`.
+    fn plant(&mut self, path: &str, dict: Val) {
+        let Some(s) = self.heap.get_seq(dict) else { return };
+        let items = s.items.clone();
+        self.plant_items(path, &items);
+    }
+
+    pub(crate) fn plant_items(&mut self, path: &str, items: &[Val]) {
+        let path = path.strip_suffix(".__dict__").unwrap_or(path);
+        self.work(items.len());
+        for pair in items.chunks_exact(2) {
+            if let [k, v] = *pair
+                && let Some(key) = self.name(k)
+            {
+                self.heap.charge((path.len() + key.len() + 80) as u64);
+                self.planted.insert(format!("{path}.{key}"), v);
+            }
+        }
+    }
+
+    /// `functools.partial` takes its function and arguments from its state.
+    pub(crate) fn partial_state(&mut self, inst: Val, callee: u32, state: Val) {
+        let c = self.heap.callee(callee);
+        if c.name != "partial" || !matches!(c.module.as_str(), "functools" | "_functools") {
+            return;
+        }
+        let Some(items) = self.items(state) else { return };
+        if let [func, args, kwargs, ..] = items[..] {
+            let mut all = vec![func];
+            all.extend(self.items(args).unwrap_or_default());
+            let args = self.heap.seq(Kind::Tuple, &all);
+            if let Some(o) = self.heap.object_mut(inst) {
+                o.args = args;
+                o.kwargs = kwargs;
+            }
+        }
+    }
+
+    /// Keys that change what a later BUILD does.
+    pub(crate) fn note_planted(&mut self, dict: Val, items: &[Val]) {
+        for pair in items.chunks_exact(2) {
+            if let [k, v] = *pair
+                && matches!(k.tag(), Tag::Dunder | Tag::Text)
+                && matches!(self.text(k, MAX_KEY).as_deref(), Some(b"__setstate__" | b"__class__"))
+                && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index())
+            {
+                s.planted = Some(v);
+            }
+        }
+    }
+}
