@@ -3,7 +3,7 @@
 use crate::printable::{printable, shortened, size};
 use crate::run::{FileEntry, ScanRun};
 use wb_policy::Action;
-use wb_verdict::{Finding, Report, Verdict};
+use wb_verdict::{Finding, LoaderVerdict, Report, Verdict};
 
 /// How [`text`] looks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +51,19 @@ fn is_quiet(file: &FileEntry) -> bool {
 struct Out {
     text: String,
     options: TextOptions,
+}
+
+/// `clean in a, b; malicious in c`: what becomes of the file in each loader.
+fn loaders(report: &Report) -> String {
+    let mut by_verdict: std::collections::BTreeMap<_, Vec<&str>> = std::collections::BTreeMap::new();
+    for (loader, verdict) in &report.loaders {
+        by_verdict.entry(*verdict).or_default().push(loader);
+    }
+    let parts = by_verdict.into_iter().map(|(verdict, names)| match verdict {
+        LoaderVerdict::Refuses => format!("refused by {}", names.join(", ")),
+        _ => format!("{verdict} in {}", names.join(", ")),
+    });
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 impl Out {
@@ -110,6 +123,9 @@ impl Out {
         for e in &decision.exceptions {
             let text = format!("exception by {} until {}: {} ({})", e.owner, e.expires, e.reason, e.scope);
             self.line(&format!("      {}", printable(&text)));
+        }
+        if !report.loaders.is_empty() {
+            self.field("loaders", &printable(&loaders(report)));
         }
         self.field("sha256", report.sha256.as_deref().unwrap_or("not hashed (--hash computes it)"));
         if decision.action == Action::Block {

@@ -75,6 +75,8 @@ pub struct Cx<'a> {
     pub budget: Budget,
     pub(crate) path: String,
     pub(crate) depth: u32,
+    /// A pickle here is one of a torch archive: its persistent ids name the archive's storages.
+    pub(crate) in_torch: bool,
 }
 
 impl Cx<'_> {
@@ -202,11 +204,20 @@ impl Cx<'_> {
         self.enter(name, |cx| crate::engine::scan_blob(blob, cx));
     }
 
+    /// As [`Self::member`], for a pickle that torch's own reader opens together with the storages beside it.
+    pub(crate) fn torch_member(&mut self, name: &[u8], blob: &Blob) {
+        self.enter(name, |cx| {
+            cx.in_torch = true;
+            crate::engine::scan_blob(blob, cx);
+        });
+    }
+
     /// Runs `f` in the context of the member `name`, one level deeper. Depth limits become gaps.
     pub fn enter(&mut self, name: &[u8], f: impl FnOnce(&mut Cx<'_>)) {
         let name = escape_bytes(name);
         let path = if self.path.is_empty() { name } else { format!("{}!{}", self.path, name) };
-        let mut child = Cx { sink: self.sink, budget: self.budget.clone(), path, depth: self.depth + 1 };
+        let mut child =
+            Cx { sink: self.sink, budget: self.budget.clone(), path, depth: self.depth + 1, in_torch: false };
         match child.budget.depth(child.depth) {
             Ok(()) => f(&mut child),
             Err(e) => child.stop(e.into()),

@@ -66,7 +66,7 @@ pub fn explain(blob: &Blob, options: &Options, max_lines: usize, opcodes: bool) 
     let trace = Trace { lines: Vec::new(), max: max_lines, truncated: false, opcodes };
     let mut sink = Sink::tracing(trace);
     let budget = Budget::new(options.limits.clone());
-    scan_blob(blob, &mut Cx { sink: &mut sink, budget, path: String::new(), depth: 0 });
+    scan_blob(blob, &mut Cx { sink: &mut sink, budget, path: String::new(), depth: 0, in_torch: false });
     let (lines, truncated) = sink.trace.map(|t| (t.lines, t.truncated)).unwrap_or_default();
     Explanation { lines, formats: sink.formats, truncated, gaps: sink.gaps }
 }

@@ -1,9 +1,10 @@
 //! Facts -> report, by the rules.
 
+use crate::loaders::loaders;
 use crate::rules;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use wb_verdict::{Coverage, Facts, Family, Finding, LoaderVerdict, Report, UnknownReason, Verdict};
+use std::collections::HashMap;
+use wb_verdict::{CallUse, Coverage, Facts, Finding, Report, UnknownReason, Verdict};
 
 /// Version of the rules.
 pub const RULESET: &str = "2026.11.1";
@@ -39,9 +40,11 @@ pub fn judge(facts: &Facts, name: &str, sha256: Option<String>) -> Report {
 fn findings(facts: &Facts, name: &str) -> Vec<Finding> {
     let mut out: Vec<Finding> = Vec::new();
     let mut again: Vec<u64> = Vec::new();
-    let mut seen: HashMap<(String, String, String), usize> = HashMap::new();
+    let mut seen: HashMap<(String, String, String, Option<CallUse>), usize> = HashMap::new();
     for finding in facts.facts.iter().filter_map(|f| rules::judge_fact(f, name)) {
-        let key = (finding.rule.clone(), finding.location.path.clone(), finding.message.clone());
+        // Uses that a policy can tell apart stay apart.
+        let place = finding.location.path.clone();
+        let key = (finding.rule.clone(), place, finding.message.clone(), finding.call.clone());
         match seen.get(&key).copied() {
             Some(at) => again[at] += 1,
             None => {
@@ -91,20 +94,4 @@ fn reason(coverage: Coverage, findings: &[Finding]) -> UnknownReason {
     let reasons =
         findings.iter().filter(|f| f.verdict == Verdict::Unknown).map(|f| rules::unknown_reason(&f.rule));
     reasons.max_by_key(weight).unwrap_or(UnknownReason::UnknownContent)
-}
-
-/// Loaders that differ for certain: numpy refuses every object array unless told otherwise.
-fn loaders(facts: &Facts, findings: &[Finding], verdict: Verdict) -> BTreeMap<String, LoaderVerdict> {
-    let mut out = BTreeMap::new();
-    let numpy = facts.formats.first().is_some_and(|f| matches!(f.as_str(), "npy" | "npz"));
-    if numpy && facts.gaps.is_empty() && verdict > Verdict::Clean {
-        let pickled = |f: &&Finding| matches!(f.family, Family::PickleCall | Family::CarriesCode);
-        let other =
-            findings.iter().filter(|f| !pickled(f)).map(|f| f.verdict).max().unwrap_or(Verdict::Clean);
-        if other < verdict {
-            out.insert("numpy.load(allow_pickle=False)".into(), other);
-            out.insert("numpy.load(allow_pickle=True)".into(), verdict);
-        }
-    }
-    out
 }

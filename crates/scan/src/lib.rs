@@ -15,6 +15,7 @@ mod engine;
 mod explain;
 pub mod formats;
 mod judge;
+mod loaders;
 pub mod rules;
 
 pub use cx::{Cx, Stop};

@@ -103,7 +103,7 @@ fn the_name_decides_on_text_and_only_there() {
     };
     assert_eq!(judge(&python(), "notes.txt", None).verdict, Verdict::Clean);
     let report = judge(&python(), "handler.py", None);
-    assert_eq!((report.verdict, report.reason), (Verdict::Unknown, Some(UnknownReason::Unsupported)));
+    assert_eq!((report.verdict, report.reason), (Verdict::Unknown, Some(UnknownReason::OptInCode)));
     assert_eq!(judge(&sheet(vec![process()]), "notes.txt", None).verdict, Verdict::Malicious);
 }
 
@@ -128,12 +128,59 @@ fn repetition_is_counted_and_a_flood_never_hides_the_worst() {
     assert_eq!(report.findings[0].message, "loading this pickle calls mine.Tree (and 2 more like it)");
 }
 
+fn loaders_of(format: &str, kinds: Vec<FactKind>) -> Vec<(String, LoaderVerdict)> {
+    let mut facts = sheet(kinds);
+    facts.formats = vec![format.into()];
+    judge(&facts, "model", None).loaders.into_iter().collect()
+}
+
+fn refused(loader: &str) -> FactKind {
+    FactKind::Refused { loader: loader.into(), detail: "posix.system".into() }
+}
+
+fn entries(wanted: &[(&str, LoaderVerdict)]) -> Vec<(String, LoaderVerdict)> {
+    wanted.iter().map(|(name, v)| ((*name).to_string(), *v)).collect()
+}
+
 #[test]
 fn numpy_loaders_differ_on_object_arrays() {
-    let mut facts = sheet(vec![process()]);
-    facts.formats = vec!["npy".into()];
-    let report = judge(&facts, "a.npy", None);
-    assert_eq!(report.loaders.get("numpy.load(allow_pickle=False)"), Some(&Verdict::Clean));
-    assert_eq!(report.loaders.get("numpy.load(allow_pickle=True)"), Some(&Verdict::Malicious));
-    assert!(judge(&sheet(vec![process()]), "a.pkl", None).loaders.is_empty());
+    assert_eq!(
+        loaders_of("npy", vec![process()]),
+        entries(&[
+            ("numpy.load(allow_pickle=False)", LoaderVerdict::Clean),
+            ("numpy.load(allow_pickle=True)", LoaderVerdict::Malicious),
+        ])
+    );
+}
+
+#[test]
+fn torch_refuses_what_weights_do_not_need() {
+    assert_eq!(
+        loaders_of("pytorch-zip", vec![refused("weights-only"), process()]),
+        entries(&[
+            ("torch.load(weights_only=False)", LoaderVerdict::Malicious),
+            ("torch.load(weights_only=True)", LoaderVerdict::Refuses),
+        ])
+    );
+    // A clean checkpoint of a whole module: told, for the reader's sake.
+    assert_eq!(loaders_of("torch-legacy", vec![refused("weights-only")]).len(), 2);
+    assert_eq!(loaders_of("torch-legacy", vec![]), []);
+    // Readers that disagree on the archive: nothing is certain.
+    let differs = FactKind::Structure { code: "zip-duplicate-entry".into(), detail: String::new() };
+    assert_eq!(loaders_of("pytorch-zip", vec![refused("weights-only"), process(), differs]), []);
+}
+
+#[test]
+fn a_plain_unpickler_stops_at_a_persistent_id_after_what_is_before() {
+    let id = || call("persistent_load", How::Persid, CallClass::Unresolved);
+    let plain = |kinds| {
+        let all = loaders_of("pickle", kinds);
+        all.into_iter().find(|(name, _)| name == "pickle.load").unwrap().1
+    };
+    assert_eq!(plain(vec![process()]), LoaderVerdict::Malicious);
+    assert_eq!(plain(vec![refused("pickle"), id(), process()]), LoaderVerdict::Refuses);
+    assert_eq!(plain(vec![process(), refused("pickle"), id()]), LoaderVerdict::Malicious);
+    assert_eq!(loaders_of("pickle", vec![]), []);
+    let of = loaders_of("pickle", vec![process()]);
+    assert!(of.contains(&("torch.load(weights_only=True)".into(), LoaderVerdict::Refuses)));
 }

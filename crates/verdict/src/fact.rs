@@ -1,9 +1,23 @@
 //! Facts: what a file holds and what loading it would do, without judgement.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 /// Where in a file something is. Written `model.pt:archive/data.pkl@0x1f3`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+    Default,
+)]
 pub struct Location {
     /// Member path inside the outer file, levels joined by `!`, already escaped; empty for the file itself.
     pub path: String,
@@ -29,7 +43,20 @@ impl std::fmt::Display for Location {
 }
 
 /// How an object was used by the opcode that reached it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// Imported and at most stored as data; never called.
@@ -85,7 +112,20 @@ impl How {
 }
 
 /// The effect of a known-dangerous callable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Runs code given as source, code object, module or file.
@@ -111,7 +151,7 @@ pub enum Effect {
 }
 
 /// What the catalogue knows of one callable in one use, at the time of the scan.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case", tag = "class")]
 pub enum CallClass {
     /// Catalogued harmless for exactly this name, use and kind of arguments.
@@ -132,7 +172,7 @@ pub enum CallClass {
 }
 
 /// One fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Fact {
     /// Where.
     pub location: Location,
@@ -142,7 +182,7 @@ pub struct Fact {
 }
 
 /// The kinds of facts. `code` fields are stable kebab-case ids that rules match on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case", tag = "fact")]
 pub enum FactKind {
     /// A pickle reaches a callable. Equal facts are counted, not repeated.
@@ -227,10 +267,30 @@ pub enum FactKind {
     },
     /// No catalogued loader opens these bytes.
     UnknownContent,
+    /// A loader with narrower rules than CPython's unpickler stops with an error in this pickle, and runs nothing
+    /// before that its own rules do not allow.
+    Refused {
+        /// The loader: `weights-only` (torch's unpickler of that name), `pickle` (no persistent ids).
+        loader: String,
+        /// What it does not take, escaped.
+        detail: String,
+    },
+    /// What source code does when it runs, or what an instruction file makes a tool do. Rules join it with the file's
+    /// name: the same text is inert as `notes.txt`.
+    Source {
+        /// Stable id, e.g. `process`, `decoded-code`, `requirement-elsewhere`.
+        code: String,
+        /// `import`, `load` (methods that loaders call) or `call`; empty where it makes no difference.
+        when: String,
+        /// What is called, by its full name.
+        callable: String,
+        /// The place in the source, bounded and escaped.
+        rendering: String,
+    },
 }
 
 /// Why some bytes were not judged.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapReason {
     /// A counted budget ran out; names the resource.
@@ -270,7 +330,7 @@ impl GapReason {
 }
 
 /// A part of the file that was not judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Gap {
     /// Why.
     pub reason: GapReason,
@@ -283,7 +343,20 @@ pub struct Gap {
 }
 
 /// How much of the file the facts rest on. Whole supersedes ranged, never the reverse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// Judged through ranges; opaque tensor bytes were not looked at.
@@ -293,7 +366,7 @@ pub enum Depth {
 }
 
 /// All facts of one blob: the fact sheet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Facts {
     /// [`crate::ENGINE`] of the build that made them.
     pub engine: String,

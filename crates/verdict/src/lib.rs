@@ -13,7 +13,7 @@ mod rule;
 pub use escape::{escape, escape_bytes};
 pub use fact::{CallClass, Depth, Effect, Fact, FactKind, Facts, Gap, GapReason, How, Location};
 pub use report::{
-    Confidence, Coverage, Finding, LoaderVerdict, Report, Severity, Summary, UnknownReason, Verdict,
+    CallUse, Confidence, Coverage, Finding, LoaderVerdict, Report, Severity, Summary, UnknownReason, Verdict,
 };
 pub use rule::{Family, Rule};
 

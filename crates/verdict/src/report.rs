@@ -1,6 +1,6 @@
 //! Findings and reports: facts after judgement by the rules.
 
-use crate::{Family, Gap, Location};
+use crate::{CallClass, Family, Gap, How, Location};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -72,6 +72,22 @@ pub enum Confidence {
     High,
 }
 
+/// The use of a callable that a finding is about. A policy's own catalogue and its trusted packages are held against
+/// this, never against text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CallUse {
+    /// Module after Python-2 mapping, escaped; empty if what is called could not be worked out.
+    pub module: String,
+    /// Qualified name inside it, escaped.
+    pub name: String,
+    /// The way of use.
+    pub how: How,
+    /// The built-in catalogue's word.
+    pub class: CallClass,
+    /// True if only plain data is involved; see the fact it comes from.
+    pub plain_args: bool,
+}
+
 /// One finding. Built only by rules, so it always carries its rule's id and family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -91,10 +107,37 @@ pub struct Finding {
     pub message: String,
     /// The evidence, escaped: for calls the rendering of the call.
     pub evidence: String,
+    /// For uses of callables: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallUse>,
 }
 
-/// Verdict for one loader, where loaders differ.
-pub type LoaderVerdict = Verdict;
+/// What becomes of the file in one loader, where loaders differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoaderVerdict {
+    /// The loader stops with an error before it does anything that the verdicts below are about.
+    Refuses,
+    /// As [`Verdict::Clean`].
+    Clean,
+    /// As [`Verdict::Unknown`].
+    Unknown,
+    /// As [`Verdict::Suspicious`].
+    Suspicious,
+    /// As [`Verdict::Malicious`].
+    Malicious,
+}
+
+impl From<Verdict> for LoaderVerdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Clean => Self::Clean,
+            Verdict::Unknown => Self::Unknown,
+            Verdict::Suspicious => Self::Suspicious,
+            Verdict::Malicious => Self::Malicious,
+        }
+    }
+}
 
 /// One judged file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +198,13 @@ macro_rules! names {
 }
 
 names!(Verdict { Clean => "clean", Unknown => "unknown", Suspicious => "suspicious", Malicious => "malicious" });
+names!(LoaderVerdict {
+    Refuses => "refuses",
+    Clean => "clean",
+    Unknown => "unknown",
+    Suspicious => "suspicious",
+    Malicious => "malicious",
+});
 names!(UnknownReason {
     UnknownClass => "unknown-class",
     UnknownContent => "unknown-content",

@@ -25,13 +25,15 @@ pub enum Family {
     Template,
     /// Text that names code to run.
     Directive,
+    /// Code and instructions shipped with the model.
+    RepositoryCode,
     /// Formats that cannot be judged yet.
     Unsupported,
 }
 
 impl Family {
     /// All families, in output order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PickleCall,
         Self::CarriesCode,
         Self::Structure,
@@ -41,6 +43,7 @@ impl Family {
         Self::Executable,
         Self::Template,
         Self::Directive,
+        Self::RepositoryCode,
         Self::Unsupported,
     ];
 
@@ -56,6 +59,7 @@ impl Family {
             Self::Executable => "executable",
             Self::Template => "template",
             Self::Directive => "directive",
+            Self::RepositoryCode => "repository-code",
             Self::Unsupported => "unsupported",
         }
     }

@@ -24,6 +24,7 @@ fn finding(verdict: Verdict, family: Family, at: Location, evidence: &str) -> Fi
         location: at,
         message: "loading this pickle calls posix.system".into(),
         evidence: evidence.into(),
+        call: None,
     }
 }
 
@@ -68,7 +69,7 @@ fn nasty() -> Report {
     let mut r = report(vec![finding(Verdict::Malicious, Family::PickleCall, at.clone(), NASTY)]);
     r.findings[0].message = NASTY.into();
     r.formats.push(NASTY.into());
-    r.loaders.insert(NASTY.into(), Verdict::Clean);
+    r.loaders.insert(NASTY.into(), Verdict::Clean.into());
     r.coverage = Coverage::Partial;
     r.gaps.push(Gap {
         reason: GapReason::Limit(NASTY.into()),

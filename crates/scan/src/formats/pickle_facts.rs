@@ -1,13 +1,13 @@
 //! What a pickle does, recorded as facts: calls classified by the catalogue, nested pickles scanned.
 
 use super::pickle::{Plausible, import_of, plausible};
-use super::{joblib, torch_legacy::Storages};
+use super::{joblib, torch_legacy::Storages, weights_only};
 use crate::catalogue;
 use crate::cx::Cx;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use wb_blob::Blob;
-use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue};
+use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue, Run, Value};
 use wb_verdict::{CallClass, FactKind, How, escape};
 
 /// Distinct renderings recorded of one callee in one use; further ones are counted on the last.
@@ -46,6 +46,12 @@ pub(super) struct Collector<'c, 'a> {
     nested: HashSet<(u64, u64)>,
     /// Storages named by persistent ids (torch's legacy format).
     pub storages: Storages,
+    /// True if the loader has storages that persistent ids name: torch's.
+    pub torch: bool,
+    /// Persistent ids that no loader but the file's own knows: recorded so far.
+    foreign_ids: u32,
+    /// The first thing that torch's weights-only unpickler refuses.
+    refused: Option<(u64, String)>,
 }
 
 impl<'c, 'a> Collector<'c, 'a> {
@@ -54,6 +60,7 @@ impl<'c, 'a> Collector<'c, 'a> {
         if cx.lists_opcodes() {
             list(cx, blob, at);
         }
+        let torch = cx.in_torch;
         Self {
             cx,
             blob,
@@ -63,6 +70,25 @@ impl<'c, 'a> Collector<'c, 'a> {
             facts: 0,
             nested: HashSet::new(),
             storages: Storages::default(),
+            torch,
+            foreign_ids: 0,
+            refused: None,
+        }
+    }
+
+    /// Takes note of what only the end of the run tells: opcodes that torch's weights-only unpickler does not have.
+    pub(super) fn note(&mut self, run: &Run) {
+        if self.torch
+            && self.refused.is_none()
+            && let Some(name) = run.not_weights_only.first()
+        {
+            self.refused = Some((0, format!("it has no opcode {name}")));
+        }
+    }
+
+    fn refuse(&mut self, offset: u64, why: impl FnOnce() -> Option<String>) {
+        if self.torch && self.refused.is_none() {
+            self.refused = why().map(|w| (offset, w));
         }
     }
 
@@ -91,6 +117,9 @@ impl<'c, 'a> Collector<'c, 'a> {
             let Some(kind) = held(at, &callee, sure) else { continue };
             rest.push((at, kind));
         }
+        if let Some((at, why)) = self.refused {
+            rest.push((at, refused(weights_only::LOADER, &why)));
+        }
         rest.sort_by_key(|(at, _)| *at);
         self.facts += rest.len() as u64;
         for (at, kind) in rest {
@@ -102,6 +131,7 @@ impl<'c, 'a> Collector<'c, 'a> {
 
 impl Observer for Collector<'_, '_> {
     fn import(&mut self, offset: u64, id: u32, callee: &Callee) {
+        self.refuse(offset, || weights_only::refuses(callee, How::Data, false));
         /// Imports kept until it is known whether they are called; further ones are recorded at once.
         const MAX_KEPT: usize = 20_000;
         if self.imports.len() >= MAX_KEPT {
@@ -132,6 +162,7 @@ impl Observer for Collector<'_, '_> {
             }
         }
         self.cx.explain(call.offset, || call.decode().rendering());
+        self.refuse(call.offset, || weights_only::refuses(call.callee(), call.how, call.on_import));
         let key = Use {
             callee: call.callee_id(),
             how: call.how,
@@ -222,12 +253,80 @@ impl Observer for Collector<'_, '_> {
     }
 
     fn persistent(&mut self, id: &PendingValue<'_>) {
-        self.storages.add(&id.value());
+        let id_value = id.value();
+        self.storages.add(&id_value);
+        let storage = is_storage(&id_value);
+        // torch's legacy reader also keeps classes under ids, with their source to compare with.
+        if self.torch && (storage || is_module(&id_value)) {
+            if !storage {
+                self.refuse(id.offset(), || Some("it takes the ids of storages only".into()));
+            }
+            return;
+        }
+        self.refuse(id.offset(), || Some("it takes the ids of storages only".into()));
+        if self.foreign_ids == 0 && !self.torch {
+            self.cx.fact(Some(id.offset()), refused("pickle", "it has no persistent_load"));
+        }
+        self.foreign_ids += 1;
+        self.facts += 1;
+        if self.foreign_ids <= MAX_DISTINCT {
+            let rendering = format!("persistent_load({})", id.rendering());
+            self.cx.explain(id.offset(), || rendering.clone());
+            self.cx.fact(
+                Some(id.offset()),
+                FactKind::Call {
+                    callable: "persistent_load".into(),
+                    module: String::new(),
+                    name: String::new(),
+                    how: How::Persid,
+                    call: CallClass::Unresolved,
+                    rendering,
+                    plain_args: id_value.is_plain(),
+                    count: 1,
+                },
+            );
+        }
     }
 
     fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<u64> {
         joblib::after_build(self.cx, self.blob, object, state, next)
     }
+}
+
+fn refused(loader: &str, why: &str) -> FactKind {
+    FactKind::Refused { loader: loader.into(), detail: short(why) }
+}
+
+/// `('storage', type, key, location, items, ...)`, as torch writes the ids of storages.
+fn is_storage(id: &Value) -> bool {
+    match id {
+        Value::Tuple(parts) => match &parts[..] {
+            [
+                Value::Str { text, .. },
+                Value::Global { module, name },
+                key,
+                place,
+                Value::Int(_),
+                rest @ ..,
+            ] => {
+                text == "storage"
+                    && (module == "torch" || module.starts_with("torch."))
+                    && name.ends_with("Storage")
+                    && matches!(key, Value::Str { .. } | Value::Int(_))
+                    && matches!(place, Value::Str { .. } | Value::None)
+                    && rest.iter().all(Value::is_plain)
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// `('module', class, source file, source)`.
+fn is_module(id: &Value) -> bool {
+    let Value::Tuple(parts) = id else { return false };
+    matches!(&parts[..], [Value::Str { text, .. }, Value::Global { .. }, file, source]
+        if text == "module" && file.is_plain() && source.is_plain())
 }
 
 /// The fact that an import is held as data; none for names that only text would give.

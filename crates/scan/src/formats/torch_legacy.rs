@@ -18,6 +18,9 @@ pub struct TorchLegacy;
 /// The magic number 0x1950a86a20f9469cfc6c as LONG1, and STOP.
 const MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
+/// The protocol version, 1001, as BININT2, and STOP.
+const VERSION: &[u8] = b"M\xe9\x03.";
+
 /// True if the stream begins as torch's legacy reader expects, or with something computed in place of the
 /// magic number.
 pub(super) fn is_legacy(blob: &Blob, head: &[u8]) -> bool {
@@ -26,10 +29,13 @@ pub(super) fn is_legacy(blob: &Blob, head: &[u8]) -> bool {
     {
         return true;
     }
+    // Trial runs are dear: where the second pickle is nowhere in sight, the first need not be looked at.
+    if blob.as_slice().is_some_and(|bytes| memchr::memmem::find(bytes, VERSION).is_none()) {
+        return false;
+    }
     let (_, Some(next)) = plausible(blob, 0) else { return false };
     let second = blob.read_range(next..next + 6).unwrap_or_default();
-    // The protocol version, 1001.
-    matches!(second[..], [0x80, _, b'M', 0xe9, 0x03, b'.'])
+    matches!(&second[..], [0x80, _, rest @ ..] if rest == VERSION)
 }
 
 /// Storages named by persistent ids: key -> item size (none if unknown) and number of items.
@@ -93,7 +99,9 @@ impl Format for TorchLegacy {
         for part in 0..5 {
             machine.restart(at);
             let mut collector = Collector::new(cx, blob, at);
+            collector.torch = true;
             let run = machine.run(&mut collector);
+            collector.note(&run);
             let (_, found) = collector.finish_with_storages(true);
             storages.by_key.extend(found.by_key);
             match run.end {
