@@ -41,7 +41,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Before anything else: a worker needs no command line, and every scan waits for one.
+    // Before anything else: what this process has not read yet, its forks cannot know.
+    let forked = wb_sandbox::fork_workers(wb_sandbox::peek_arguments(scan::forks));
+    // A worker needs no command line, and every scan waits for one.
     if std::env::args_os().nth(1).is_some_and(|a| a == "worker") {
         return wb_sandbox::worker_main();
     }
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
         Err(e) => return usage(&e),
     };
     let result = match cli.command {
-        Command::Scan(args) => scan::run(&args),
+        Command::Scan(args) => scan::run(&args, forked),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Policy(args) => policy::run(&args),

@@ -20,14 +20,18 @@
 //! with [`wb_verdict::GapReason::Worker`], never a clean sheet, and never kept as final.
 #![warn(missing_docs)]
 
+mod batch;
 mod confine;
 mod ends;
+mod fork;
 mod pool;
 mod process;
 mod wire;
 mod worker;
 
+pub use batch::Batch;
 pub use confine::{MEMORY_HEADROOM, confine};
 pub use ends::WorkerEnd;
+pub use fork::{Forked, fork_children, fork_workers, peek_arguments};
 pub use pool::{Job, Pool, PoolConfig};
-pub use worker::{serve, worker_main};
+pub use worker::{serve, serve_on, worker_main};

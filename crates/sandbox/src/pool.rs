@@ -1,7 +1,9 @@
 //! The parent's side: a pool of worker processes.
 
+use crate::batch::Batch;
 use crate::confine::CPU_SECONDS;
 use crate::ends::{Ends, WorkerEnd};
+use crate::fork::Forked;
 use crate::process::{Failure, Process};
 use std::ffi::OsString;
 use std::fs::File;
@@ -32,9 +34,17 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
+    /// As many workers as there are processors for this process.
     fn default() -> Self {
+        Self::with_workers(std::thread::available_parallelism().map_or(1, |n| n.get()))
+    }
+}
+
+impl PoolConfig {
+    /// So many workers, everything else as usual.
+    pub fn with_workers(workers: usize) -> Self {
         Self {
-            workers: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            workers,
             program: None,
             args: vec!["worker".into()],
             scans_per_worker: 10_000,
@@ -75,6 +85,16 @@ impl Pool {
         Ok(Self { config, state: Mutex::default(), freed: Condvar::new(), ends: Ends::default() })
     }
 
+    /// As [`Pool::new`], with workers that were forked already. Those beyond [`PoolConfig::workers`] are ended.
+    ///
+    /// Workers that take the place of these are started as programs, as always.
+    pub fn with_forked(config: PoolConfig, forked: Vec<Forked>) -> io::Result<Self> {
+        let pool = Self::new(config)?;
+        let idle: Vec<Process> = forked.into_iter().take(pool.config.workers).map(Process::from).collect();
+        *pool.state() = State { live: idle.len(), idle };
+        Ok(pool)
+    }
+
     /// Starts one worker, so that the first scan need not wait for it.
     pub fn warm_up(&self) -> io::Result<()> {
         let worker = self.acquire()?;
@@ -103,28 +123,41 @@ impl Pool {
                 Err(e) => return only_gap(0, GapReason::Io, e.to_string()),
             },
         };
+        let scanned = self.with_worker(|worker| worker.scan(&job, size, self.config.timeout));
+        scanned.unwrap_or_else(|text| only_gap(size, GapReason::Worker, text))
+    }
+
+    /// Scans small files together: a sheet for each, as [`Pool::scan`] gives it.
+    ///
+    /// Where that fails, because one of them is more than a worker stands, each is scanned by itself: the gap is then that of the
+    /// file that is to blame, and of no other.
+    pub fn scan_batch(&self, batch: &Batch) -> Vec<Facts> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let together = self.with_worker(|worker| worker.scan_batch(batch, self.config.timeout));
+        together.unwrap_or_else(|_| {
+            batch.iter().map(|f| self.scan(Job::Source(Arc::new(f.to_vec()), Depth::Whole))).collect()
+        })
+    }
+
+    /// Has a worker do something; if it fails, why.
+    fn with_worker<T>(&self, work: impl Fn(&mut Process) -> Result<T, Failure>) -> Result<T, String> {
         // A worker that died while idle costs a second try; one that died at work does not get one,
         // because the file may be the reason.
         for _ in 0..=self.config.workers {
-            let mut worker = match self.acquire() {
-                Ok(worker) => worker,
-                Err(e) => {
-                    self.ends.count(WorkerEnd::NotStarted);
-                    return only_gap(
-                        size,
-                        GapReason::Worker,
-                        format!("no scan worker could be started: {e}"),
-                    );
-                }
-            };
-            match worker.scan(&job, size, self.config.timeout) {
-                Ok(facts) => {
+            let mut worker = self.acquire().map_err(|e| {
+                self.ends.count(WorkerEnd::NotStarted);
+                format!("no scan worker could be started: {e}")
+            })?;
+            match work(&mut worker) {
+                Ok(done) => {
                     let worn = worker.scans >= self.config.scans_per_worker || worker.busy >= BUSY_LIMIT;
                     if worn {
                         self.ends.count(WorkerEnd::Worn);
                     }
                     self.release((!worn).then_some(worker));
-                    return facts;
+                    return Ok(done);
                 }
                 Err(failure) => {
                     drop(worker);
@@ -133,13 +166,13 @@ impl Pool {
                         Failure::NotBegun => self.ends.count(WorkerEnd::Idle),
                         Failure::Broken(end, text) => {
                             self.ends.count(end);
-                            return only_gap(size, GapReason::Worker, text);
+                            return Err(text);
                         }
                     }
                 }
             }
         }
-        only_gap(size, GapReason::Worker, "scan workers end before they take a file")
+        Err("scan workers end before they take a file".into())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,21 +1,23 @@
 //! One worker process, seen from the pool.
 
+use crate::batch::Batch;
 use crate::ends::WorkerEnd;
+use crate::fork::{Forked, Reaped, UNFIT};
 use crate::pool::{Job, PoolConfig};
-use crate::wire::{HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
+use crate::wire::{self, HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use wb_blob::ReadAt;
 use wb_verdict::{Depth, ENGINE, Facts};
 
 /// How long the pool waits for a worker to take bytes from the socket.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a scan gave no fact sheet.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub(crate) enum Failure {
 
 /// A running worker. Dropping it kills and reaps the process.
 pub(crate) struct Process {
-    child: Child,
+    child: Handle,
     socket: UnixStream,
     /// Scans answered so far.
     pub scans: u32,
@@ -36,11 +38,40 @@ pub(crate) struct Process {
     pub busy: Duration,
 }
 
+/// The child process itself.
+enum Handle {
+    Started(Child),
+    Forked(Reaped),
+}
+
+impl Handle {
+    fn kill(&mut self) {
+        // It may have ended already, which is as good.
+        match self {
+            Self::Started(child) => drop(child.kill()),
+            Self::Forked(child) => child.kill(),
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Started(child) => child.wait(),
+            Self::Forked(child) => child.wait(),
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already; both calls are harmless then.
-        let _ = self.child.kill();
+        self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl From<Forked> for Process {
+    fn from(forked: Forked) -> Self {
+        let (child, socket) = forked.into_parts();
+        Self { child: Handle::Forked(child), socket, scans: 0, busy: Duration::ZERO }
     }
 }
 
@@ -63,7 +94,7 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { child, socket, scans: 0, busy: Duration::ZERO })
+        Ok(Self { child: Handle::Started(child), socket, scans: 0, busy: Duration::ZERO })
     }
 
     /// Scans one job of `size` bytes.
@@ -82,34 +113,67 @@ impl Process {
             }
         };
         let mut guard = Guard { deadline: started + timeout, served: 0 };
-        let facts = self.converse(job, size, &mut guard).map_err(|e| self.explain(&e, timeout))?;
+        let source = match job {
+            Job::Source(source, _) => Some(source.as_ref()),
+            Job::File(_) => None,
+        };
+        let sheets = self.converse(source, size, 1, &mut guard).map_err(|e| self.explain(&e, timeout))?;
         self.scans += 1;
         self.busy += started.elapsed();
-        check(&facts, size, depth).map_err(|text| Failure::Broken(WorkerEnd::BadReport, text))?;
+        let [facts] = <[Facts; 1]>::try_from(sheets).map_err(|_| bad_report("no single sheet"))?;
+        check(&facts, size, depth).map_err(bad_report)?;
         Ok(facts)
     }
 
-    /// Serves reads until the worker answers.
-    fn converse(&mut self, job: &Job, size: u64, guard: &mut Guard) -> io::Result<Facts> {
+    /// Scans the files of a batch. A sheet for each, or none at all.
+    pub fn scan_batch(&mut self, batch: &Batch, timeout: Duration) -> Result<Vec<Facts>, Failure> {
+        let started = Instant::now();
+        let table = batch.table();
+        let header = Header::new(Kind::ScanBatch, (table.len() + batch.bytes().len()) as u64);
+        let mut head = header.encode().to_vec();
+        head.extend_from_slice(&table);
+        self.socket.write_all(&head).map_err(|_| Failure::NotBegun)?;
+        let mut guard = Guard { deadline: started + timeout, served: 0 };
+        let sheets = self.socket.write_all(batch.bytes()).and_then(|()| {
+            // A batch has no source: any request to read is refused.
+            self.converse(None, 0, batch.len(), &mut guard)
+        });
+        let sheets = sheets.map_err(|e| self.explain(&e, timeout))?;
+        self.scans = self.scans.saturating_add(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        self.busy += started.elapsed();
+        for (facts, bytes) in sheets.iter().zip(batch.iter()) {
+            check(facts, bytes.len() as u64, Depth::Whole).map_err(bad_report)?;
+        }
+        Ok(sheets)
+    }
+
+    /// Serves reads of `source`, of `size` bytes, until the worker answers with `count` sheets.
+    fn converse(
+        &mut self,
+        source: Option<&dyn ReadAt>,
+        size: u64,
+        count: usize,
+        guard: &mut Guard,
+    ) -> io::Result<Vec<Facts>> {
         loop {
             let mut header = [0; HEADER];
             self.receive(&mut header, guard)?;
             let header = Header::decode(header)?;
-            match (header.kind, job) {
+            match (header.kind, source) {
                 (Kind::Facts, _) if header.number <= MAX_FACTS => {
-                    let json = self.body(header.number, guard)?;
-                    return serde_json::from_slice(&json).map_err(io::Error::from);
+                    let sheets = self.body(header.number, guard)?;
+                    return wire::read_sheets(&sheets, count);
                 }
                 (Kind::Fault, _) if header.number <= MAX_FAULT => {
                     let text = self.body(header.number, guard)?;
                     return Err(io::Error::other(wb_verdict::escape_bytes(&text)));
                 }
-                (Kind::Read, Job::Source(source, _)) => {
+                (Kind::Read, Some(source)) => {
                     let mut length = [0; 8];
                     self.receive(&mut length, guard)?;
-                    self.serve_read(source.as_ref(), size, header.number, u64::from_le_bytes(length), guard)?;
+                    self.serve_read(source, size, header.number, u64::from_le_bytes(length), guard)?;
                 }
-                (Kind::Hint, Job::Source(source, _)) if header.number <= MAX_HINTS as u64 => {
+                (Kind::Hint, Some(source)) if header.number <= MAX_HINTS as u64 => {
                     let body = self.body(header.number * 16, guard)?;
                     let number = |b: &[u8]| b.try_into().map_or(0, u64::from_le_bytes);
                     let ranges: Vec<_> = body
@@ -218,6 +282,8 @@ impl Process {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 // The socket is closed, so the process is ending by itself; its status says why.
                 let text = match self.child.wait() {
+                    // It could not give up what it inherited: a worker that is started needs not.
+                    Ok(status) if self.is_unfit(status) => return Failure::NotBegun,
                     Ok(status) => match (status.signal(), status.code()) {
                         (Some(signal), _) => format!("the scan worker was ended by signal {signal}"),
                         (_, code) => format!("the scan worker ended with status {}", code.unwrap_or(-1)),
@@ -231,8 +297,12 @@ impl Process {
             }
             _ => (WorkerEnd::Fault, format!("the scan worker failed: {error}")),
         };
-        let _ = self.child.kill();
+        self.child.kill();
         Failure::Broken(end, text)
+    }
+
+    fn is_unfit(&self, status: ExitStatus) -> bool {
+        self.scans == 0 && matches!(self.child, Handle::Forked(_)) && status.code() == Some(UNFIT.into())
     }
 }
 
@@ -241,9 +311,13 @@ struct Guard {
     served: u64,
 }
 
+fn bad_report(what: impl std::fmt::Display) -> Failure {
+    Failure::Broken(WorkerEnd::BadReport, format!("the scan worker sent no valid report: {what}"))
+}
+
 /// What a worker says must be a sheet this build could have made for this very job.
-fn check(facts: &Facts, size: u64, depth: Depth) -> Result<(), String> {
-    let wrong = |what: &str| Err(format!("the scan worker sent no valid report: {what}"));
+fn check(facts: &Facts, size: u64, depth: Depth) -> Result<(), &'static str> {
+    let wrong = |what| Err(what);
     if facts.engine != ENGINE {
         return wrong("made by another engine");
     }

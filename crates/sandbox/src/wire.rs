@@ -2,13 +2,14 @@
 //!
 //! Every message begins with a header of 16 bytes: kind (1), detail (1), zero (6), number (8, little endian).
 
+use borsh::BorshDeserialize;
 use std::io;
-use wb_verdict::Depth;
+use wb_verdict::{Depth, Facts};
 
 /// Bytes in a header.
 pub const HEADER: usize = 16;
 
-/// Largest fact sheet a worker may send, in bytes of JSON.
+/// Largest answer with fact sheets, in bytes.
 pub const MAX_FACTS: u64 = 32 << 20;
 
 /// Largest answer to one read request, in bytes.
@@ -16,6 +17,9 @@ pub const MAX_READ: u64 = 1 << 20;
 
 /// Ranges in one hint.
 pub const MAX_HINTS: usize = 64;
+
+/// Table and contents of one batch of small files, in bytes.
+pub const MAX_BATCH: u64 = 1 << 20;
 
 /// Longest text of a fault, in bytes.
 pub const MAX_FAULT: u64 = 2048;
@@ -27,11 +31,13 @@ pub enum Kind {
     ScanFile,
     /// To the worker: scan a source of this size by read requests.
     ScanSource,
+    /// To the worker: scan the files whose contents follow; number is the length of what follows, see [`batch_table`].
+    ScanBatch,
     /// To the worker: the bytes asked for follow; number is their count.
     Data,
     /// To the worker: reading failed; number is the length of the text that follows.
     ReadError,
-    /// From the worker: the fact sheet follows; number is its length.
+    /// From the worker: the fact sheets follow, one for each file; number is their length.
     Facts,
     /// From the worker: read at this offset; the length follows as 8 bytes.
     Read,
@@ -42,9 +48,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::ScanFile,
         Self::ScanSource,
+        Self::ScanBatch,
         Self::Data,
         Self::ReadError,
         Self::Facts,
@@ -91,6 +98,39 @@ impl Header {
 /// The error for bytes that are no message.
 pub fn garbage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not a message of a scan worker")
+}
+
+/// The table of a batch: the number of files and the length of each. Their contents follow in this order.
+pub fn batch_table(lengths: &[u32]) -> Vec<u8> {
+    let count = u32::try_from(lengths.len()).unwrap_or(u32::MAX);
+    let numbers = std::iter::once(&count).chain(lengths);
+    numbers.flat_map(|n| n.to_le_bytes()).collect()
+}
+
+/// The files of a batch; none if table and contents do not fit each other.
+pub fn split_batch(body: &[u8]) -> Option<Vec<&[u8]>> {
+    let number = |at: usize| Some(u32::from_le_bytes(*body.get(at..)?.first_chunk()?) as usize);
+    let count = number(0)?;
+    let mut rest = body.get(count.checked_add(1)?.checked_mul(4)?..)?;
+    let mut files = Vec::with_capacity(count);
+    for i in 0..count {
+        let (file, after) = rest.split_at_checked(number(4 * (i + 1))?)?;
+        files.push(file);
+        rest = after;
+    }
+    rest.is_empty().then_some(files)
+}
+
+/// Appends a sheet.
+pub fn write_sheet(out: &mut Vec<u8>, sheet: &Facts) -> io::Result<()> {
+    borsh::to_writer(out, sheet)
+}
+
+/// Reads `count` sheets, which must be all there is. Lengths are not believed: nothing larger than `bytes` is made of them.
+pub fn read_sheets(mut bytes: &[u8], count: usize) -> io::Result<Vec<Facts>> {
+    let sheets: io::Result<Vec<Facts>> = (0..count).map(|_| Facts::deserialize(&mut bytes)).collect();
+    let sheets = sheets.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    if bytes.is_empty() { Ok(sheets) } else { Err(garbage()) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The child's side: confine, then answer scan requests until the pool closes the socket.
 
 use crate::confine::confine;
-use crate::wire::{HEADER, Header, Kind, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage};
+use crate::wire::{
+    self, HEADER, Header, Kind, MAX_BATCH, MAX_FACTS, MAX_FAULT, MAX_HINTS, MAX_READ, garbage,
+};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
@@ -24,17 +26,27 @@ pub fn worker_main() -> ExitCode {
 /// As [`worker_main`] with another scan function: tests prove the confinement from inside with it.
 pub fn serve(scan: impl Fn(&Blob, &Options) -> Facts) -> ExitCode {
     let Ok(fd) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
-    let socket = Arc::new(Mutex::new(UnixStream::from(fd)));
+    ExitCode::from(serve_on(UnixStream::from(fd), scan))
+}
+
+/// As [`worker_main`], on a socket of its own.
+pub(crate) fn serve_scans(socket: UnixStream) -> u8 {
+    serve_on(socket, wb_scan::scan)
+}
+
+/// Confines this process, then serves scans on `socket` until it is closed. The status to end with.
+pub fn serve_on(socket: UnixStream, scan: impl Fn(&Blob, &Options) -> Facts) -> u8 {
+    let socket = Arc::new(Mutex::new(socket));
     remember_panics();
     if let Err(e) = confine() {
         fault(&socket, &format!("cannot be confined: {e}"));
-        return ExitCode::FAILURE;
+        return 1;
     }
     loop {
         match answer_one(&socket, &scan) {
             Ok(true) => {}
-            Ok(false) => return ExitCode::SUCCESS,
-            Err(_) => return ExitCode::FAILURE,
+            Ok(false) => return 0,
+            Err(_) => return 1,
         }
     }
 }
@@ -42,14 +54,18 @@ pub fn serve(scan: impl Fn(&Blob, &Options) -> Facts) -> ExitCode {
 /// Answers one request. `Ok(false)`: the pool closed the socket.
 fn answer_one(socket: &Shared, scan: &impl Fn(&Blob, &Options) -> Facts) -> io::Result<bool> {
     let Some((header, fd)) = request(socket)? else { return Ok(false) };
-    let blob = match (header.kind, fd) {
-        (Kind::ScanFile, Some(fd)) => Blob::from_file_of_len(File::from(fd), header.number),
-        (Kind::ScanSource, None) => Blob::new(Arc::new(Asked { socket: socket.clone(), len: header.number })),
+    let blobs = match (header.kind, fd) {
+        (Kind::ScanFile, Some(fd)) => vec![Blob::from_file_of_len(File::from(fd), header.number)],
+        (Kind::ScanSource, None) => {
+            vec![Blob::new(Arc::new(Asked { socket: socket.clone(), len: header.number }))]
+        }
+        (Kind::ScanBatch, None) => batch(socket, header.number)?,
         _ => return Err(garbage()),
     };
     let options = Options { depth: header.depth, ..Options::default() };
-    match catch_unwind(AssertUnwindSafe(|| scan(&blob, &options))) {
-        Ok(facts) => send_facts(socket, facts).map(|()| true),
+    let sheets = || blobs.iter().map(|blob| scan(blob, &options)).collect();
+    match catch_unwind(AssertUnwindSafe(sheets)) {
+        Ok(sheets) => send_facts(socket, sheets).map(|()| true),
         Err(_) => {
             let text = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
             fault(socket, &text);
@@ -108,19 +124,47 @@ fn request(socket: &Shared) -> io::Result<Option<(Header, Option<OwnedFd>)>> {
     Ok(Some((Header::decode(bytes)?, fd)))
 }
 
-fn send_facts(socket: &Shared, mut facts: Facts) -> io::Result<()> {
-    let mut message = encode(&facts)?;
+/// Receives the files of a batch, whose table and contents take `len` bytes.
+fn batch(socket: &Shared, len: u64) -> io::Result<Vec<Blob>> {
+    if len > MAX_BATCH {
+        return Err(garbage());
+    }
+    let mut body = vec![0; usize::try_from(len).map_err(|_| garbage())?];
+    lock(socket).read_exact(&mut body)?;
+    let files = wire::split_batch(&body).ok_or_else(garbage)?;
+    Ok(files.into_iter().map(|bytes| Blob::new(Arc::new(Handed(bytes.to_vec())))).collect())
+}
+
+/// The bytes of a file of a batch. They are read as a file is, and counted as such.
+struct Handed(Vec<u8>);
+
+impl ReadAt for Handed {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        ReadAt::read_at(&self.0, buf, offset)
+    }
+}
+
+/// Answers with one sheet for each file that was handed over.
+fn send_facts(socket: &Shared, mut sheets: Vec<Facts>) -> io::Result<()> {
+    let mut message = encode(&sheets)?;
     while message.len() as u64 > MAX_FACTS + HEADER as u64 {
-        shorten(&mut facts);
-        message = encode(&facts)?;
+        // What is left of many sheets is empty; each says that it was shortened.
+        sheets.iter_mut().for_each(shorten);
+        message = encode(&sheets)?;
     }
     lock(socket).write_all(&message)
 }
 
-fn encode(facts: &Facts) -> io::Result<Vec<u8>> {
+fn encode(sheets: &[Facts]) -> io::Result<Vec<u8>> {
     let mut message = Vec::with_capacity(4 << 10);
     message.extend_from_slice(&[0; HEADER]);
-    serde_json::to_writer(&mut message, facts)?;
+    for sheet in sheets {
+        wire::write_sheet(&mut message, sheet)?;
+    }
     let header = Header::new(Kind::Facts, (message.len() - HEADER) as u64).encode();
     if let Some(place) = message.get_mut(..HEADER) {
         place.copy_from_slice(&header);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wb_blob::{Blob, ReadAt};
-use wb_sandbox::{Job, Pool, PoolConfig};
+use wb_sandbox::{Batch, Job, Pool, PoolConfig};
 use wb_scan::Options;
 use wb_verdict::{Depth, Facts, GapReason};
 
@@ -180,6 +180,54 @@ fn a_worker_that_never_comes_up_is_a_gap() {
     let missing = Pool::new(missing).unwrap();
     assert_worker_gap(&missing.scan(Job::File(file(HOSTILE))), "could be started");
     assert_eq!(ends(&missing), [("not-started", 1)]);
+}
+
+fn batch(files: &[&[u8]]) -> Batch {
+    let mut batch = Batch::default();
+    for bytes in files {
+        batch.read(&file(bytes), bytes.len() as u64).unwrap();
+    }
+    batch
+}
+
+#[test]
+fn a_batch_gives_for_each_file_what_it_gives_alone() {
+    let pool = pool("worker");
+    let files: [&[u8]; 4] = [HOSTILE, b"", b"\x80\x04N.", b"some text\n"];
+    let together = pool.scan_batch(&batch(&files));
+    let alone: Vec<Facts> = files.iter().map(|f| pool.scan(Job::File(file(f)))).collect();
+    assert_eq!(together, alone);
+    assert_eq!(pool.scan_batch(&Batch::default()), []);
+}
+
+#[test]
+fn a_file_that_kills_its_worker_costs_no_other_of_its_batch() {
+    let pool = pool("killer");
+    let files: [&[u8]; 5] = [HOSTILE, b"\x80\x04N.", b"kill", HOSTILE, b"\x80\x04]."];
+    let sheets = pool.scan_batch(&batch(&files));
+    assert_eq!(sheets.len(), files.len());
+    for (i, (sheet, bytes)) in sheets.iter().zip(files).enumerate() {
+        if i == 2 {
+            assert_worker_gap(sheet, "signal");
+        } else {
+            assert_eq!(*sheet, pool.scan(Job::File(file(bytes))));
+            assert!(sheet.is_final());
+        }
+    }
+    // Once in the batch, once by itself.
+    assert_eq!(ends(&pool), [("died", 2)]);
+}
+
+#[test]
+fn a_batch_is_not_believed_more_than_a_single_report() {
+    for (mode, says) in
+        [("liar", "another file"), ("garbage", "no valid report"), ("panic", "as the test asked")]
+    {
+        let pool = pool(mode);
+        for sheet in pool.scan_batch(&batch(&[HOSTILE, HOSTILE])) {
+            assert_worker_gap(&sheet, says);
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,11 @@ pub fn file(file: &File, len: u64) -> io::Result<String> {
     digest(len, |buf, at| file.read_at(buf, at))
 }
 
+/// SHA-256 of bytes in memory, as lower-case hex.
+pub fn bytes(bytes: &[u8]) -> String {
+    hex(Sha256::new_with_prefix(bytes))
+}
+
 /// SHA-256 of a source, as lower-case hex.
 pub fn source(source: &dyn ReadAt) -> io::Result<String> {
     digest(source.len(), |buf, at| source.read_at(buf, at))
@@ -39,7 +44,11 @@ fn digest(len: u64, read: impl Fn(&mut [u8], u64) -> io::Result<usize>) -> io::R
         hasher.update(room.get(..n).unwrap_or_default());
         at += n as u64;
     }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(hasher))
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -52,6 +61,7 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(source(&Vec::new()).unwrap(), empty);
         assert_eq!(source(&b"abc".to_vec()).unwrap(), abc);
+        assert_eq!(bytes(b"abc"), abc);
     }
 
     #[test]

@@ -3,20 +3,29 @@
 use super::walk::{self, Found, error, reading};
 use super::{Outcome, Session, hash, parallel};
 use rustix::fs::OFlags;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use wb_policy::{Context, decide};
 use wb_report::{FileEntry, ScanError};
-use wb_sandbox::Job;
+use wb_sandbox::{Batch, Job};
 use wb_verdict::Facts;
+
+/// Files looked at together.
+const GROUP: usize = 48;
 
 /// Judges a file, or every file of a folder, as many at a time as there are workers.
 pub fn scan(session: &Session, root: &Path) -> Vec<Outcome> {
     let (found, errors) = walk::walk(session, root);
     let siblings = siblings(session, root, &found);
-    let mut outcomes = parallel(session, &found, |file| one(session, file, &siblings));
+    let larger = Mutex::new(Vec::new());
+    let mut outcomes = parallel(session, &found, GROUP, |files| small(session, files, &siblings, &larger));
+    let larger = larger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.extend(parallel(session, &larger, 1, |files| {
+        files.iter().map(|file| one(session, file, &siblings)).collect()
+    }));
     outcomes.extend(errors.into_iter().map(Err));
     outcomes
 }
@@ -35,33 +44,78 @@ fn siblings(session: &Session, root: &Path, found: &[Found]) -> Vec<String> {
     entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn one(session: &Session, found: &Found, siblings: &[String]) -> Outcome {
-    let refused = |e: &std::io::Error| error(&found.path, reading(e));
+/// Judges those of some files that are small, together. The others are put aside.
+fn small<'a>(
+    session: &Session,
+    files: &'a [Found],
+    siblings: &[String],
+    larger: &Mutex<Vec<&'a Found>>,
+) -> Vec<Outcome> {
+    let mut batch = Batch::default();
+    let mut taken = Vec::with_capacity(files.len());
+    let mut outcomes = Vec::with_capacity(files.len());
+    for found in files {
+        match open(found) {
+            Err(e) => outcomes.push(Err(e)),
+            Ok((file, meta)) if batch.takes(meta.len()) && batch.read(&file, meta.len()).is_ok() => {
+                taken.push(found);
+            }
+            // Also what cannot be read: a worker says so.
+            Ok(_) => larger.lock().unwrap_or_else(PoisonError::into_inner).push(found),
+        }
+    }
+    let sheets = session.pool.scan_batch(&batch);
+    for ((found, facts), bytes) in taken.into_iter().zip(sheets).zip(batch.iter()) {
+        // The very bytes that were judged.
+        let digest = session.hash.then(|| hash::bytes(bytes));
+        outcomes.push(Ok(entry(session, found, &facts, digest, siblings)));
+    }
+    outcomes
+}
+
+/// Opens a regular file.
+fn open(found: &Found) -> Result<(File, Metadata), ScanError> {
+    let refused = |e: std::io::Error| error(&found.path, reading(&e));
     // Without NONBLOCK, opening what has just become a named pipe would wait for ever.
     let flags = OFlags::NONBLOCK.bits() as i32;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags).open(&found.path).map_err(|e| refused(&e))?;
-    let before = file.metadata().map_err(|e| refused(&e))?;
-    if !before.is_file() {
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&found.path).map_err(refused)?;
+    let meta = file.metadata().map_err(refused)?;
+    if !meta.is_file() {
         return Err(error(&found.path, "not a regular file: only regular files are judged"));
     }
-    let (facts, sha256) = if session.hash {
-        let (facts, digest) = scan_and_hash(session, &file, before.len(), &found.path)?;
-        let after = file.metadata().map_err(|e| refused(&e))?;
-        let stamp = |m: &std::fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec());
-        if stamp(&before) != stamp(&after) {
-            return Err(error(&found.path, "changed while it was judged; judge it again when it is at rest"));
-        }
-        (facts, Some(digest))
-    } else {
-        (session.pool.scan(Job::File(file)), None)
-    };
+    Ok((file, meta))
+}
+
+/// Judges one file of any size.
+fn one(session: &Session, found: &Found, siblings: &[String]) -> Outcome {
+    let (file, before) = open(found)?;
+    if !session.hash {
+        let facts = session.pool.scan(Job::File(file));
+        return Ok(entry(session, found, &facts, None, siblings));
+    }
+    let (facts, digest) = scan_and_hash(session, &file, before.len(), &found.path)?;
+    let after = file.metadata().map_err(|e| error(&found.path, reading(&e)))?;
+    let stamp = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec());
+    if stamp(&before) != stamp(&after) {
+        return Err(error(&found.path, "changed while it was judged; judge it again when it is at rest"));
+    }
+    Ok(entry(session, found, &facts, Some(digest), siblings))
+}
+
+/// From facts to a line of the report.
+fn entry(
+    session: &Session,
+    found: &Found,
+    facts: &Facts,
+    sha256: Option<String>,
+    siblings: &[String],
+) -> FileEntry {
     let name = wb_verdict::escape_bytes(found.relative.as_os_str().as_bytes());
-    let report = wb_scan::judge(&facts, &name, sha256);
+    let report = wb_scan::judge(facts, &name, sha256);
     let context =
         Context { repo: None, path: &name, sha256: report.sha256.as_deref(), today: session.today, siblings };
     let decision = decide(&session.policy, &report, &context);
-    Ok(FileEntry { path: found.path.as_os_str().as_bytes().to_vec(), report, decision })
+    FileEntry { path: found.path.as_os_str().as_bytes().to_vec(), report, decision }
 }
 
 /// The worker parses while this process hashes.

@@ -11,15 +11,16 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wb_policy::Policy;
 use wb_report::{FileEntry, ScanError, ScanRun, TextOptions};
-use wb_sandbox::{Pool, PoolConfig};
+use wb_sandbox::{Forked, Pool, PoolConfig};
 
 /// Judge files, folders and URLs.
 ///
@@ -100,13 +101,35 @@ struct Session {
 /// What came of one path or URL.
 type Outcome = Result<FileEntry, ScanError>;
 
-/// Scans and prints.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let workers = args.jobs.map(|n| n.get());
-    let mut config = PoolConfig::default();
-    config.workers = workers.unwrap_or(config.workers);
-    let pool = Pool::new(config)?;
-    // The worker comes up while this process reads the policy and the folder. If it cannot, each file says so.
+/// How many workers to fork for a command line: none if it is no scan, one for files, one a processor for a folder.
+///
+/// A guess before the arguments are parsed. Workers that are missing are started later, those too many are ended.
+pub fn forks(words: &mut dyn Iterator<Item = &[u8]>) -> usize {
+    if words.nth(1) != Some(b"scan") {
+        return 0;
+    }
+    let folder = |word: &[u8]| {
+        // A URL may hold a password, which must not be copied before the fork.
+        let path = !word.starts_with(b"-") && !word.windows(3).any(|w| w == b"://");
+        path && Path::new(OsStr::from_bytes(word)).is_dir()
+    };
+    let folders = words.filter(|word| folder(word)).count();
+    if folders > 0 { processors() } else { 1 }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Scans with workers that were forked already, as far as they go, and prints.
+pub fn run(args: &Args, forked: Vec<Forked>) -> Result<ExitCode> {
+    let single = match &args.targets[..] {
+        [target] => !is_url(target) && !Path::new(target).is_dir(),
+        _ => false,
+    };
+    let workers = args.jobs.map_or_else(|| if single { 1 } else { processors() }, |n| n.get());
+    let pool = Pool::with_forked(PoolConfig::with_workers(workers), forked)?;
+    // A worker comes up while this process reads the policy and the folder. If it cannot, each file says so.
     let _ = pool.warm_up();
     let policy = policy::load(args.policy.as_deref())?;
     let session = Session {
@@ -120,7 +143,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut outcomes = Vec::new();
     for target in &args.targets {
-        match target.to_str().filter(|t| wb_source::RemoteTarget::is_url(t)) {
+        match target.to_str().filter(|_| is_url(target)) {
             Some(url) => outcomes.extend(remote::scan(&session, url)),
             None => outcomes.extend(local::scan(&session, target.as_ref())),
         }
@@ -140,6 +163,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(code)
 }
 
+fn is_url(target: &OsStr) -> bool {
+    target.to_str().is_some_and(wb_source::RemoteTarget::is_url)
+}
+
 fn globs(patterns: &[String]) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
@@ -150,33 +177,40 @@ fn globs(patterns: &[String]) -> Result<GlobSet> {
 
 impl Session {
     /// True if the globs let a path (relative to what was named) through.
-    fn wants(&self, path: &std::path::Path) -> bool {
+    fn wants(&self, path: &Path) -> bool {
         self.include.as_ref().is_none_or(|set| set.is_match(path)) && !self.exclude.is_match(path)
     }
 }
 
-/// Judges files as many at a time as there are workers, and shows how far it is.
-fn parallel<T: Sync>(session: &Session, items: &[T], judge: impl Fn(&T) -> Outcome + Sync) -> Vec<Outcome> {
+/// Judges files in groups of up to `group`, as many groups at a time as there are workers, and shows how far it is.
+fn parallel<'a, T: Sync>(
+    session: &Session,
+    items: &'a [T],
+    group: usize,
+    judge: impl Fn(&'a [T]) -> Vec<Outcome> + Sync,
+) -> Vec<Outcome> {
     let bar = bar(session, items.len());
+    let workers = session.pool.workers();
+    // Small enough that all have something to do until the end.
+    let group = group.min(items.len().div_ceil(workers.saturating_mul(4)).max(1));
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::with_capacity(items.len()));
     let work = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = judge(item);
-            bar.inc(1);
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        loop {
+            let from = next.fetch_add(group, Ordering::Relaxed);
+            let Some(rest) = items.get(from..).filter(|rest| !rest.is_empty()) else { break };
+            let judged = judge(rest.get(..group).unwrap_or(rest));
+            bar.inc(judged.len() as u64);
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).extend(judged);
         }
     };
-    let threads = session.pool.workers().min(items.len());
-    if threads <= 1 {
+    let threads = workers.min(items.len().div_ceil(group));
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
         work();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
-    }
+    });
     bar.finish_and_clear();
     outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

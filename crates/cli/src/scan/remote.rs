@@ -18,7 +18,9 @@ pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
     };
     let wanted: Vec<&RemoteFile> = files.iter().filter(|f| session.wants(f.name.as_ref())).collect();
     let siblings: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
-    parallel(session, &wanted, |file| one(session, url, file, &siblings))
+    parallel(session, &wanted, 1, |files| {
+        files.iter().map(|file| one(session, url, file, &siblings)).collect()
+    })
 }
 
 fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> Outcome {

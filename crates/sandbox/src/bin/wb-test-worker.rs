@@ -2,6 +2,9 @@
 //!
 //! It is no part of the product; `crates/cli` builds the `weighbridge` binary from the library alone.
 
+#[path = "wb-test-worker/forked.rs"]
+mod forked;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -12,6 +15,9 @@ use wb_scan::Options;
 use wb_verdict::{Facts, Gap, GapReason, Location};
 
 fn main() -> ExitCode {
+    if let Some(code) = forked::main() {
+        return code;
+    }
     match std::env::args().nth(1).as_deref() {
         Some("worker") => wb_sandbox::worker_main(),
         Some("probe") => wb_sandbox::serve(probe),
@@ -31,6 +37,12 @@ fn main() -> ExitCode {
         Some("overflow") => wb_sandbox::serve(|_, _| {
             std::hint::black_box(deep(1));
             unreachable!("the stack is finite")
+        }),
+        Some("killer") => wb_sandbox::serve(|blob, options| {
+            if blob.read_range(0..blob.len()).is_ok_and(|b| b.starts_with(b"kill")) {
+                std::process::abort();
+            }
+            wb_scan::scan(blob, options)
         }),
         Some("hang") => wb_sandbox::serve(|_, _| {
             loop {
