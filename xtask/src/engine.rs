@@ -1,10 +1,11 @@
 //! Commands that need the engine are built in a second step, so that the first one is quick.
 
-/// `cargo xtask docs` and `cargo xtask corpus`.
+/// `cargo xtask docs`, `cargo xtask corpus` and `cargo xtask diff-fuzz`.
 #[cfg(feature = "engine")]
 pub fn command(name: &str, args: &[String]) -> Result<(), String> {
     match name {
         "docs" => crate::docs::command(args),
+        "diff-fuzz" => crate::diff::command(args),
         _ => crate::corpus::command(args),
     }
 }

@@ -21,6 +21,7 @@ const RANKS: &[(&str, u32)] = &[
     ("wb-derive", 2),
     ("wb-scan", 2),
     ("wb-policy", 3),
+    ("wb-difffuzz", 3),
     ("wb-report", 4),
     ("wb-sandbox", 5),
     ("wb-source", 6),

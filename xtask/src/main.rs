@@ -6,6 +6,8 @@
 #[cfg(feature = "engine")]
 mod corpus;
 #[cfg(feature = "engine")]
+mod diff;
+#[cfg(feature = "engine")]
 mod docs;
 mod engine;
 mod layers;
@@ -24,6 +26,7 @@ usage: cargo xtask <command>
   layers                           fails when a dependency arrow points up, or the engine does I/O
   docs [--check]                   writes docs/rules from the rules; --check fails when they are stale
   corpus DIR                       judges a labelled folder and prints where the engine is wrong
+  diff-fuzz --minutes N            compares the pickle machine with CPython; --self-test seeds faults
   ci                               test, with every skip a failure
   stages                           the stages of test";
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         "layers" => layers::command(),
-        "docs" | "corpus" => engine::command(command, rest),
+        "docs" | "corpus" | "diff-fuzz" => engine::command(command, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
