@@ -212,13 +212,24 @@ impl State {
             "defaultdict" => args.get(1),
             _ => args.first(),
         };
-        let Some(items) = given.and_then(|&v| self.items(v)) else { return };
+        let Some(&given) = given else { return };
+        let kind = self.heap.get_seq(given).map(|s| s.kind);
+        // A dict hashed its keys when it was made; literals run nothing.
+        if kind.is_none() || kind == Some(Kind::Dict) || self.is_plain(given) {
+            return;
+        }
+        // More than are followed one by one.
+        let Some(items) = self.items(given) else { return self.hash_one(Val::OPAQUE, at, obs) };
         if matches!(name.as_str(), "set" | "frozenset" | "Counter" | "dict.fromkeys") {
             return self.hash_all(&items, at, obs);
         }
-        // Pairs; what is no pair makes the constructor fail.
-        let keys: Vec<Val> =
-            items.into_iter().filter_map(|pair| self.items(pair)?.first().copied()).collect();
+        let key = |pair: Val| match self.items(pair) {
+            Some(pair) => pair.first().copied(),
+            None if self.is_plain(pair) => None,
+            // An object that is asked for two items yields a key that nobody knows.
+            None => Some(Val::OPAQUE),
+        };
+        let keys: Vec<Val> = items.into_iter().filter_map(key).collect();
         self.hash_all(&keys, at, obs);
     }
 

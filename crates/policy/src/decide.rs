@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
+use crate::own;
 use crate::policy::{Level, Policy, Profile};
 use wb_scan::{MAX_FINDINGS, rules::unknown_reason};
 use wb_verdict::{Coverage, Finding, Report, UnknownReason, Verdict};
@@ -233,7 +234,7 @@ impl<'a> Judge<'a> {
 
     fn unknown(&mut self, f: &Finding) {
         let reason = unknown_reason(&f.rule);
-        if reason == UnknownReason::UnknownClass && self.is_trusted(f) {
+        if self.is_vouched_for(f) {
             self.softened = true;
             return;
         }
@@ -245,6 +246,10 @@ impl<'a> Judge<'a> {
     }
 
     fn suspicious(&mut self, f: &Finding) {
+        if self.is_vouched_for(f) {
+            self.softened = true;
+            return;
+        }
         let below = f.severity < self.policy.severity || f.confidence < self.policy.confidence;
         self.softened |= self.rule_level(f).map_or(below, |level| level < Level::Block);
         match self.rule_level(f) {
@@ -305,12 +310,9 @@ impl<'a> Judge<'a> {
         format!("rules.{}", if own { f.rule.as_str() } else { f.family.name() })
     }
 
-    /// True if the class of an unknown-class finding lies in a package the policy vouches for. The
-    /// evidence of such a finding begins with the dotted name of the class.
-    fn is_trusted(&self, f: &Finding) -> bool {
-        self.policy.trusted_packages.iter().any(|package| {
-            f.evidence.strip_prefix(package.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        })
+    /// True if the policy itself vouches for the use that a finding is about.
+    fn is_vouched_for(&self, f: &Finding) -> bool {
+        own::admits(&self.policy.catalogue, &self.policy.trusted_packages, f)
     }
 
     fn finish(self, mismatch: bool) -> Decision {

@@ -13,6 +13,7 @@ mod context;
 mod decide;
 mod decision;
 mod exception;
+mod own;
 mod parse;
 mod policy;
 
@@ -20,5 +21,6 @@ pub use context::{Context, Repo, RepoKind};
 pub use decide::decide;
 pub use decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 pub use exception::{Exception, MAX_EXCEPTION_DAYS, Scope};
+pub use own::{OwnArgs, OwnEntry, TrustedPackages};
 pub use parse::{PolicyError, PolicyErrors};
 pub use policy::{Level, Policy, Profile};

@@ -1,6 +1,7 @@
 //! A parsed policy.
 
 use crate::exception::Exception;
+use crate::own::{OwnEntry, TrustedPackages};
 use crate::parse::{self, PolicyErrors};
 use globset::GlobSet;
 use std::collections::BTreeMap;
@@ -67,7 +68,8 @@ pub struct Policy {
     pub(crate) formats: Option<GlobSet>,
     pub(crate) organisations: Lists,
     pub(crate) models: Lists,
-    pub(crate) trusted_packages: Vec<String>,
+    pub(crate) catalogue: Vec<OwnEntry>,
+    pub(crate) trusted_packages: Vec<TrustedPackages>,
     pub(crate) exceptions: Vec<Exception>,
 }
 
@@ -93,6 +95,7 @@ impl Policy {
             formats: None,
             organisations: Lists::default(),
             models: Lists::default(),
+            catalogue: Vec::new(),
             trusted_packages: Vec::new(),
             exceptions: Vec::new(),
         }
@@ -121,6 +124,16 @@ impl Policy {
     /// All exceptions, expired ones included.
     pub fn exceptions(&self) -> &[Exception] {
         &self.exceptions
+    }
+
+    /// The policy's own catalogue entries.
+    pub fn catalogue(&self) -> &[OwnEntry] {
+        &self.catalogue
+    }
+
+    /// Packages whose classes may be rebuilt.
+    pub fn trusted_packages(&self) -> &[TrustedPackages] {
+        &self.trusted_packages
     }
 
     /// True if some clause can only be decided with the content's SHA-256.

@@ -39,6 +39,11 @@ impl<'a> Table<'a> {
         Self { path: path.into(), table }
     }
 
+    /// The dotted path of a key in this table.
+    pub fn join(&self, name: &str) -> String {
+        join(&self.path, name)
+    }
+
     pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
         self.table.iter().map(|(key, value)| {
             let name: &'a str = key.get_ref().as_ref();

@@ -8,6 +8,7 @@
 mod errors;
 mod exceptions;
 mod keys;
+mod own;
 
 pub use errors::{PolicyError, PolicyErrors};
 
@@ -18,13 +19,14 @@ use keys::{Entry, Table};
 use toml::de::DeTable;
 use wb_verdict::{Confidence, Family, Severity, UnknownReason};
 
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 14] = [
     "name",
     "profile",
     "contact",
     "partial",
     "pickle_beside_safe_format",
     "approved_formats",
+    "catalogue",
     "trusted_packages",
     "unknown",
     "rules",
@@ -58,6 +60,8 @@ pub(crate) fn parse(text: &str, file: &str) -> Result<Policy, PolicyErrors> {
     if let Some(lists) = lists(&root, "models", &mut errors) {
         policy.models = lists;
     }
+    policy.catalogue = own::catalogue(&root, &mut errors);
+    policy.trusted_packages = own::trusted(&root, &mut errors);
     policy.exceptions = exceptions::read(&root, &mut errors);
     errors.into_result(policy)
 }
@@ -85,23 +89,6 @@ fn scalars(root: &Table<'_>, policy: &mut Policy, errors: &mut Errors<'_>) {
     }
     if let Some(set) = root.get("approved_formats").and_then(|e| globs(&e, errors)) {
         policy.formats = Some(set);
-    }
-    let Some(entry) = root.get("trusted_packages") else { return };
-    for (at, package) in entry.texts(errors) {
-        let plain = package.split('.').all(|part| {
-            !part.is_empty()
-                && !part.starts_with(|c: char| c.is_ascii_digit())
-                && part.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
-        });
-        if plain {
-            policy.trusted_packages.push(package.to_string());
-        } else {
-            errors.push(
-                at,
-                "trusted_packages",
-                "expected the dotted name of a Python package, as in an import",
-            );
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use wb_policy::{Action, Profile};
+use wb_verdict::{CallClass, How};
 
 #[test]
 fn the_profiles() {
@@ -173,15 +174,6 @@ fn strict_prefers_the_safe_format_beside_a_pickle() {
 }
 
 #[test]
-fn trusted_packages_vouch_for_classes_and_for_nothing_else() {
-    let text = "profile = \"strict\"\ntrusted_packages = [\"acme_ml\"]";
-    assert_eq!(decide_on(text, &report(vec![unknown_class("acme_ml.data.Split(…)")])).action, Action::Allow);
-    assert_eq!(decide_on(text, &report(vec![unknown_class("acme_mlx.Split(…)")])).action, Action::Block);
-    assert_eq!(decide_on(text, &report(vec![unknown_class("x.acme_ml.Split(…)")])).action, Action::Block);
-    assert_eq!(decide_on(text, &report(vec![suspicious()])).action, Action::Block);
-}
-
-#[test]
 fn an_exception_for_the_digest_lifts_even_malicious_and_shows() {
     let text = exception(&format!("sha256 = \"{}\"", DIGEST.to_uppercase()));
     let decision = decide_on(&text, &partial(report(vec![malicious()])));
@@ -270,9 +262,10 @@ fn what_softens_a_listed_finding_does_not_lift_an_unlisted_one() {
     let soft = "[rules]\ncarries-code = \"warn\"";
     assert_eq!(decide_on(soft, &many(carries_code(), cap)).action, Action::Warn);
     assert_eq!(decide_on(soft, &many(carries_code(), cap + 1)).clause, "unlisted-findings");
-    let trust = "trusted_packages = [\"acme\"]";
-    assert_eq!(decide_on(trust, &many(unknown_class("acme.X()"), cap)).action, Action::Allow);
-    assert_eq!(decide_on(trust, &many(unknown_class("acme.X()"), cap + 1)).action, Action::Block);
+    let trust = "[[trusted_packages]]\npackages = [\"acme\"]\nowner = \"o\"\nreason = \"r\"";
+    let rebuilt = || super::own::finding_of("acme", "X", How::Newobj, CallClass::Unknown, true);
+    assert_eq!(decide_on(trust, &many(rebuilt(), cap)).action, Action::Allow);
+    assert_eq!(decide_on(trust, &many(rebuilt(), cap + 1)).action, Action::Block);
     assert_eq!(decide_on("", &many(unknown_class("acme.X()"), cap + 1)).action, Action::Warn);
     let digest = exception(&format!("sha256 = \"{DIGEST}\""));
     assert_eq!(decide_on(&digest, &many(malicious(), cap + 1)).action, Action::Allow);

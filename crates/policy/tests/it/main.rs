@@ -1,6 +1,7 @@
 //! Tests of policies and decisions.
 
 mod decisions;
+mod own;
 mod parsing;
 mod properties;
 
@@ -33,6 +34,7 @@ fn finding(rule: &wb_verdict::Rule, evidence: &str) -> Finding {
         location: Location::new("", Some(2)),
         message: "as the test says".into(),
         evidence: evidence.into(),
+        call: None,
     }
 }
 

@@ -156,6 +156,11 @@ pub(super) fn calls(how: How) -> bool {
     matches!(how, How::Reduce | How::Inst | How::Obj | How::Newobj | How::NewobjEx | How::Indirect)
 }
 
+/// True for an imported name that is harmless as data.
+pub(super) fn uncalled_data(cat: &Catalogue<'_>, module: &str, name: &str) -> bool {
+    super::of_name(cat, module, name, How::Data) == CallClass::Harmless
+}
+
 /// Spelled as members of enumerations are. Methods are not, and a method kept is called later, by a container
 /// that asks its argument for `keys` or by a `partial`: `DataFrame.eval`, `ndarray.tofile`, `PosixPath.unlink`.
 pub(super) fn is_constant(attribute: &str) -> bool {

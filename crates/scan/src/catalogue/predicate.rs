@@ -1,9 +1,10 @@
 //! Predicates over the arguments of a harmless use.
 
+use super::inert::{are_arrays, are_pairs, are_tensors, is_contained, is_inert};
 use super::lookup::{is_constant, is_dunder};
-use super::of_name;
 use super::tables::{Catalogue, Entry};
 use super::vocabulary::{Args, Part};
+use super::{of_name, text_run};
 use wb_pickle::{Call, Value};
 use wb_verdict::{CallClass, Effect, How};
 
@@ -26,56 +27,87 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         How::Data => return Harmless,
         // What a partial calls is part of its state.
         How::Build if entry.args == Args::Partial => {
-            let Some(Value::Tuple(state)) = call.args.first() else { return Unproved };
-            return match state.first().map_or(Unproved, |f| callable_as_data(cat, f)) {
+            let [Value::Tuple(state)] = call.args else { return Unproved };
+            let [function, Value::Tuple(_), Value::Dict(_) | Value::None, Value::Dict(_) | Value::None] =
+                &state[..]
+            else {
+                return Unproved;
+            };
+            return match callable_as_data(cat, function) {
                 // A call put off is a call: what is suspicious as arguments is suspicious as a state.
                 Class(CallClass::Unknown) => Class(CallClass::Unresolved),
                 other => other,
             };
+        }
+        How::Build if entry.args == Args::ScipyDistribution && call.plain_args => {
+            return as_class(text_run::distribution_state(call.args.first()));
+        }
+        How::Build if entry.args == Args::ModelFormula && call.plain_args => {
+            return as_class(text_run::formula_state(cat, call.args.first()));
+        }
+        // Where arguments must be plain, so must what a state holds: such classes look into it.
+        How::Build if matches!(entry.args, Args::Plain | Args::Inert | Args::Dtype) => {
+            return yes(call.plain_args && call.args.iter().all(is_inert));
         }
         How::Build => return yes(call.plain_args),
         How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
         _ => {}
     }
     let args = call.args;
+    // Keywords take other ways through a callable than the arguments that a predicate names.
+    let keywords = !call.kwargs.is_empty();
     match entry.args {
         Args::Any => Harmless,
-        Args::Inert => yes(args.iter().all(is_inert)),
-        Args::Plain | Args::Pattern => {
+        Args::Inert => yes(is_contained(call)),
+        Args::NoneFirst => yes(call.plain_args && matches!(args.first(), None | Some(Value::None))),
+        Args::Plain | Args::Pattern | Args::ScipyDistribution | Args::ModelFormula => {
             // Strings and numbers cut off for length are plain all the same.
             yes(call.plain_args)
         }
+        _ if keywords && entry.args != Args::Partial => Unproved,
         Args::Reconstructor => reconstructor(cat, args),
-        Args::Newobj => match args.first() {
-            Some(class) => class_rebuilt(cat, class),
-            None => Unproved,
+        Args::Newobj => newobj(cat, call),
+        Args::Arrays => yes(are_arrays(cat, args)),
+        Args::Tensors => yes(are_tensors(cat, args)),
+        Args::DateState => match args {
+            // The packed form and a time zone, which is kept and not asked.
+            [Value::Bytes { .. } | Value::Str { .. }, _] => Harmless,
+            [Value::Object { made_by, .. }, _] => yes(made_by == "_codecs.encode"),
+            _ => yes(args.iter().all(is_inert)),
         },
         Args::TextCodec => yes(matches!(args, [Value::Str { .. }])
             || matches!(args, [Value::Str { .. }, codec] if codec.as_str().is_some_and(is_text_codec))),
         Args::Partial => args.first().map_or(Unproved, |f| callable_as_data(cat, f)),
-        Args::Factory if !args.iter().skip(1).all(is_inert) => Unproved,
-        Args::Factory => match args.first() {
-            None | Some(Value::None) => Harmless,
-            Some(f) => callable_as_data(cat, f),
+        Args::Factory => match args {
+            [] => Harmless,
+            [factory, rest @ ..] if rest.iter().all(|r| is_inert(r) || is_mapping(r)) => match factory {
+                Value::None => Harmless,
+                factory => callable_as_data(cat, factory),
+            },
+            _ => Unproved,
         },
         Args::AttributeNames => {
             yes(args.iter().all(|a| a.as_str().is_some_and(|s| s.split('.').all(is_public_name))))
         }
         Args::AttributeOfClass => attribute_of_class(cat, args),
-        Args::Dtype => yes(matches!(args.first(), Some(Value::Str { .. } | Value::Object { .. }))
-            || matches!(args.first(), Some(Value::Global { module, .. }) if module == "numpy" || module.starts_with("numpy."))),
-        Args::ArrayClass => match args.first() {
-            Some(Value::Global { module, name }) => as_class(of_name(cat, module, name, How::Data)),
-            _ => Unproved,
+        Args::Dtype => match args {
+            [Value::Global { module, name }, rest @ ..] if rest.iter().all(is_inert) => {
+                let numpy = module == "numpy" || module.starts_with("numpy.");
+                yes(numpy || (module == "builtins" && !name.contains('.')))
+            }
+            _ => yes(args.iter().all(is_inert)),
         },
+        Args::ArrayClass => array_class(cat, args),
         Args::Ufunc => match args {
             [module, name] => ufunc(cat, module, name),
             _ => Unproved,
         },
-        Args::BitGenerator => yes(args.iter().all(is_bit_generator)),
+        Args::BitGenerator => yes(args.iter().all(|a| is_bit_generator(cat, a))),
         Args::RebuildFromType => rebuild_from_type(cat, args),
         Args::CallAndState => match args {
-            [function, Value::Tuple(inner), ..] => inner_call(cat, function, inner),
+            [function, Value::Tuple(inner), states @ ..] if are_arrays(cat, states) => {
+                array_made(cat, function, inner)
+            }
             _ => Unproved,
         },
         Args::OnCarriedClass => match args.first() {
@@ -92,11 +124,13 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
             _ => Unproved,
         },
         Args::ClassOfSameModule => {
-            yes(matches!(args.first(), Some(Value::Global { module, .. }) if module == call.module))
+            let [Value::Global { module, .. }, rest @ ..] = args else { return Unproved };
+            yes(module == call.module && are_arrays(cat, rest))
         }
-        Args::PandasIndex => match args.first() {
-            Some(Value::Global { module, name }) => {
-                yes((module == "pandas" || module.starts_with("pandas.")) && name.ends_with("Index"))
+        Args::PandasIndex => match args {
+            [Value::Global { module, name }, rest @ ..] => {
+                let pandas = module == "pandas" || module.starts_with("pandas.");
+                yes(pandas && name.ends_with("Index") && !name.contains('.') && are_arrays(cat, rest))
             }
             _ => Unproved,
         },
@@ -121,10 +155,37 @@ fn callable_as_data(cat: &Catalogue<'_>, value: &Value) -> Outcome {
     }
 }
 
-/// `cls.__new__(cls)` of an imported class.
-fn class_rebuilt(cat: &Catalogue<'_>, class: &Value) -> Outcome {
+/// `copyreg.__newobj__(cls, *args)`, `copyreg.__newobj_ex__(cls, args, kwargs)`: what opcodes of their own do later.
+fn newobj(cat: &Catalogue<'_>, call: &Call<'_>) -> Outcome {
+    let Some((class, rest)) = call.args.split_first() else { return Unproved };
+    match (call.name, rest) {
+        ("__newobj_ex__", [Value::Tuple(args), Value::Dict(kwargs)]) => {
+            rebuilt(cat, class, How::NewobjEx, args, kwargs)
+        }
+        ("__newobj_ex__", _) => Unproved,
+        _ => rebuilt(cat, class, How::Newobj, rest, &[]),
+    }
+}
+
+/// `cls.__new__(cls, *args, **kwargs)` of an imported class, judged as the opcode that does the same.
+fn rebuilt(
+    cat: &Catalogue<'_>,
+    class: &Value,
+    how: How,
+    args: &[Value],
+    kwargs: &[(Value, Value)],
+) -> Outcome {
+    let plain_args =
+        args.iter().all(Value::is_plain) && kwargs.iter().all(|(k, v)| k.is_plain() && v.is_plain());
     match class {
-        Value::Global { module, name } => as_class(of_name(cat, module, name, How::Newobj)),
+        Value::Global { module, name } => {
+            let call = Call { how, args, kwargs, plain_args, ..import(module, name) };
+            match super::classify_in(cat, &call) {
+                // No plain rebuilding of an unknown class, so nothing that may pass as one.
+                CallClass::Unknown if !plain_args => Class(CallClass::KnownUncatalogued),
+                class => as_class(class),
+            }
+        }
         // A class made by the stream; the serialisers that make classes are judged where they do.
         Value::Object { made_by, .. } if cat.carries_any_split(made_by).is_some() => {
             Class(CallClass::CarriesCode)
@@ -133,20 +194,81 @@ fn class_rebuilt(cat: &Catalogue<'_>, class: &Value) -> Outcome {
     }
 }
 
+/// `object.__new__(cls)`, or `base.__new__(cls, state)` and `base.__init__(obj, state)` of a built-in base.
 fn reconstructor(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
-    let [class, base, _state] = args else { return Unproved };
-    let rebuilt = class_rebuilt(cat, class);
-    if matches!(rebuilt, Class(CallClass::Dangerous { .. })) {
-        return rebuilt;
+    let [class, Value::Global { module, name: base }, state] = args else { return Unproved };
+    let class = rebuilt(cat, class, How::Newobj, &[], &[]);
+    if matches!(class, Class(CallClass::Dangerous { .. })) || module != "builtins" {
+        return if module == "builtins" { class } else { Unproved };
     }
-    // The base's own `__new__` and `__init__` run: only built-in types are known to be harmless there.
-    match base {
-        Value::Global { module, name }
-            if module == "builtins" && cat.harmless(module, name).is_some_and(|e| e.allows(How::Newobj)) =>
-        {
-            rebuilt
+    let state = std::slice::from_ref(state);
+    let call = Call {
+        how: How::Newobj,
+        args: state,
+        plain_args: state.iter().all(Value::is_plain),
+        ..import(module, base)
+    };
+    // What a set or dict is filled with is hashed: here no use of its own tells of it.
+    let hashes = matches!(base.as_str(), "set" | "frozenset" | "dict")
+        && matches!(state, [Value::List(_) | Value::Tuple(_)])
+        && !state.iter().all(is_inert);
+    let proved = base == "object" || (!hashes && super::classify_in(cat, &call) == CallClass::Harmless);
+    if proved { class } else { Unproved }
+}
+
+/// A use of an imported name without arguments.
+fn import<'a>(module: &'a str, name: &'a str) -> Call<'a> {
+    Call {
+        offset: 0,
+        how: How::Data,
+        module,
+        name,
+        callable: "",
+        made_by: "",
+        tampered: false,
+        on_import: false,
+        args: &[],
+        kwargs: &[],
+        plain_args: true,
+    }
+}
+
+/// Classes of arrays, whose `__array_finalize__` or `__new__` runs, then shape and type.
+fn array_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
+    let classes = args.iter().take_while(|a| matches!(a, Value::Global { .. })).count();
+    let (classes, rest) = args.split_at(classes);
+    if classes.is_empty() || !rest.iter().all(is_inert) {
+        return Unproved;
+    }
+    for class in classes {
+        let Value::Global { module, name } = class else { return Unproved };
+        let reviewed = cat.harmless(module, name).is_some_and(|e| {
+            !e.derived && e.allows(How::Data) && e.allows(How::Build) && module.starts_with("numpy")
+        });
+        if !reviewed {
+            return match of_name(cat, module, name, How::Data) {
+                CallClass::Harmless => Unproved,
+                class => Class(class),
+            };
         }
-        _ => Unproved,
+    }
+    Harmless
+}
+
+/// `array = function(*args); array.__setstate__(state)` with numpy's own function.
+fn array_made(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome {
+    match (inner_call(cat, function, args), function) {
+        (Harmless, Value::Global { name, .. }) if name != "_reconstruct" => Unproved,
+        (outcome, _) => outcome,
+    }
+}
+
+/// A dict of the stream's own, or pairs.
+fn is_mapping(value: &Value) -> bool {
+    match value {
+        Value::Dict(_) => true,
+        Value::List(pairs) | Value::Tuple(pairs) => are_pairs(pairs),
+        _ => false,
     }
 }
 
@@ -165,6 +287,10 @@ fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     if !class {
         return Unproved;
     }
+    // A member that is listed by its own name.
+    if cat.harmless(module, &format!("{name}.{attribute}")).is_some_and(|e| e.allows(How::Data)) {
+        return Harmless;
+    }
     match of_name(cat, module, name, How::Data) {
         // The attribute is judged as the import that it is; of catalogued classes only constants are harmless.
         CallClass::Harmless if is_constant(attribute) => Harmless,
@@ -174,21 +300,22 @@ fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     }
 }
 
-/// True for what has no attributes of its own, or was made by a type whose instances have none.
-fn is_inert(value: &Value) -> bool {
-    const MADE_BY: [&str; 8] =
-        ["builtins.", "_codecs.", "numpy.", "datetime.", "decimal.", "fractions.", "uuid.", "array."];
-    match value {
-        Value::Object { made_by, .. } => MADE_BY.iter().any(|m| made_by.starts_with(m)),
-        Value::Global { .. } | Value::Persistent(_) | Value::Opaque => false,
-        _ => true,
-    }
-}
-
+/// `function(*args)` as an instance of `kind`, on which the state is set.
 fn rebuild_from_type(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
-    let [function, kind, Value::Tuple(inner), _state] = args else { return Unproved };
+    let [function, kind, Value::Tuple(inner), state] = args else { return Unproved };
     match (inner_call(cat, function, inner), kind) {
-        (Harmless, Value::Global { module, name }) => as_class(of_name(cat, module, name, How::Data)),
+        // Tensors as such have no `__setstate__`; those of a subclass are harmless if its states are.
+        (Harmless, Value::Global { module, name }) => {
+            let plain = matches!(
+                (&module[..], &name[..]),
+                ("torch", "Tensor") | ("torch.nn.parameter", "Parameter" | "Buffer")
+            );
+            let built = plain || cat.harmless(module, name).is_some_and(|e| e.allows(How::Build));
+            match as_class(of_name(cat, module, name, How::Data)) {
+                Harmless => yes(built && are_tensors(cat, std::slice::from_ref(state))),
+                other => other,
+            }
+        }
         (Harmless, _) => Unproved,
         (other, _) => other,
     }
@@ -204,19 +331,8 @@ fn inner_call(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome 
     {
         return Unproved;
     }
-    let call = Call {
-        offset: 0,
-        how: How::Reduce,
-        module,
-        name,
-        callable: "",
-        made_by: "",
-        tampered: false,
-        on_import: false,
-        args,
-        kwargs: &[],
-        plain_args: args.iter().all(Value::is_plain),
-    };
+    let plain_args = args.iter().all(Value::is_plain);
+    let call = Call { how: How::Reduce, args, plain_args, ..import(module, name) };
     as_class(super::classify_in(cat, &call))
 }
 
@@ -233,12 +349,16 @@ fn ufunc(cat: &Catalogue<'_>, module: &Value, name: &Value) -> Outcome {
     }
 }
 
-fn is_bit_generator(value: &Value) -> bool {
+fn is_bit_generator(cat: &Catalogue<'_>, value: &Value) -> bool {
     match value {
         Value::Str { text, .. } => {
             matches!(text.as_str(), "MT19937" | "PCG64" | "PCG64DXSM" | "Philox" | "SFC64")
         }
-        Value::Global { module, .. } => module.starts_with("numpy.random."),
+        // A class, or the function that makes one: both are called.
+        Value::Global { module, name } => {
+            module.starts_with("numpy.random.")
+                && of_name(cat, module, name, How::Data) == CallClass::Harmless
+        }
         Value::Object { made_by, .. } => made_by.starts_with("numpy.random."),
         _ => false,
     }

@@ -73,15 +73,24 @@ impl Entry<'_> {
 
     /// Does the answer for this use depend on more of the arguments than whether they are plain?
     pub fn looks_at_args(&self, how: How, plain: bool) -> bool {
+        let plain_suffices = matches!(self.args, Args::Any | Args::Plain | Args::Pattern);
         match how {
+            How::Data | How::Append | How::SetItem | How::AddItems | How::Hash => false,
+            // A plain state is one without planted methods; what it holds is looked at where it matters.
+            How::Build => BUILD_LOOKS.contains(&self.args),
             // Plain arguments are inert.
             _ if plain && self.args == Args::Inert => false,
-            How::Data | How::Append | How::SetItem | How::AddItems | How::Hash => false,
-            How::Build => self.args == Args::Partial,
-            _ => !matches!(self.args, Args::Any | Args::Plain | Args::Pattern),
+            _ => !(plain_suffices || TEXT_STATES.contains(&self.args)),
         }
     }
 }
+
+/// Plain arguments, and a state with source text in it.
+const TEXT_STATES: [Args; 2] = [Args::ScipyDistribution, Args::ModelFormula];
+
+/// Predicates that look into the state that BUILD sets.
+const BUILD_LOOKS: [Args; 6] =
+    [Args::Partial, Args::Plain, Args::Inert, Args::Dtype, Args::ScipyDistribution, Args::ModelFormula];
 
 /// All tables.
 #[derive(Clone, Copy)]

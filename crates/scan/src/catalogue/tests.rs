@@ -239,6 +239,11 @@ fn containers_are_not_made_from_objects_with_attributes() {
         assert_eq!(made("evilpkg.Thing"), CallClass::KnownUncatalogued, "{name}");
         assert_eq!(made("_codecs.encode"), CallClass::Harmless, "{name}");
     }
-    let state = Value::Tuple(vec![global("evilpkg", "run"), Value::Tuple(vec![text("x")])]);
+    let state = Value::Tuple(vec![
+        global("evilpkg", "run"),
+        Value::Tuple(vec![text("x")]),
+        Value::Dict(vec![]),
+        Value::None,
+    ]);
     assert_eq!(class("functools", "partial", How::Build, &[state]), CallClass::Unresolved);
 }

@@ -56,9 +56,15 @@ words! {
     Any = "any",
     /// Literals and built-in containers of literals.
     Plain = "plain",
-    /// As [`Args::Any`], but no argument is itself an object on which the stream can have set attributes: a
-    /// container's constructor calls `keys`, `__iter__` and the like of what it is given.
+    /// No argument is an object on which the stream can have set attributes: a container's constructor calls `keys`,
+    /// `__iter__` and the like of what it is given. Items of a container may be anything, unless they are hashed.
     Inert = "inert",
+    /// Inert values, arrays of numpy, frames of pandas, names that are harmless as data.
+    Arrays = "arrays",
+    /// Inert values, tensors and storages of torch, numpy arrays, names of torch that are harmless as data.
+    Tensors = "tensors",
+    /// The packed form of a date and a time zone, or inert values.
+    DateState = "date-state",
     /// A class of a catalogued or unknown distribution and a built-in base (`copyreg._reconstructor`).
     Reconstructor = "reconstructor",
     /// A class and arguments for its `__new__` (`copyreg.__newobj__`).
@@ -95,6 +101,12 @@ words! {
     PandasIndex = "pandas-index",
     /// A regular expression and its flags.
     Pattern = "pattern",
+    /// Plain arguments; the state of a distribution of `scipy.stats`, whose source text is the library's own.
+    ScipyDistribution = "scipy-distribution",
+    /// Plain arguments; a state whose formula, if it is evaluated, only names columns.
+    ModelFormula = "model-formula",
+    /// Nothing first, then plain arguments: where a file would be opened otherwise.
+    NoneFirst = "none-first",
 }
 
 words! {

@@ -186,10 +186,11 @@ impl Observer for Collector<'_, '_> {
         let fixed =
             !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
         let harmless = class == CallClass::Harmless;
+        let (module, name) = catalogue::subject(&as_call, &class);
         let fact = |count| FactKind::Call {
             callable: short(as_call.callable),
-            module: short(as_call.module),
-            name: short(as_call.name),
+            module: short(module),
+            name: short(name),
             how: call.how,
             call: class.clone(),
             rendering: decoded.rendering(),

@@ -1,6 +1,6 @@
 //! Facts as sentences.
 
-use wb_verdict::{CallClass, Fact, FactKind, Finding, How, Rule};
+use wb_verdict::{CallClass, CallUse, Fact, FactKind, Finding, How, Rule};
 
 /// A finding of `rule` for `fact`.
 pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
@@ -14,6 +14,20 @@ pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
         location: fact.location.clone(),
         message,
         evidence,
+        call: call_use(&fact.kind),
+    }
+}
+
+fn call_use(kind: &FactKind) -> Option<CallUse> {
+    match kind {
+        FactKind::Call { module, name, how, call, plain_args, .. } => Some(CallUse {
+            module: module.clone(),
+            name: name.clone(),
+            how: *how,
+            class: call.clone(),
+            plain_args: *plain_args,
+        }),
+        _ => None,
     }
 }
 
@@ -67,6 +81,9 @@ fn say(kind: &FactKind) -> (String, String) {
         }
         FactKind::Unsupported { format, detail } => {
             (format!("this version recognises {format} but cannot judge it"), coded(format, detail))
+        }
+        FactKind::Refused { loader, detail } => {
+            (format!("the loader {loader} refuses this file"), detail.clone())
         }
         FactKind::UnknownContent => ("no catalogued loader opens this content".into(), String::new()),
     }

@@ -98,6 +98,8 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Hidden { code, .. } => Some(hidden::rule(code)),
         FactKind::Reading { code } => unsupported::reading(code, &fact.location, name),
         FactKind::Unsupported { .. } => Some(&unsupported::FORMAT),
+        // No reason for or against the file: which loader takes it is told in the report's `loaders`.
+        FactKind::Refused { .. } => None,
         FactKind::UnknownContent => Some(&unsupported::CONTENT),
     }
 }

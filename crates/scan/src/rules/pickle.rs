@@ -160,8 +160,8 @@ pub(super) static UNCATALOGUED: Rule = Rule {
     confidence: Confidence::Medium,
     what: "a pickle that calls (REDUCE, INST, OBJ) a callable of a package that the catalogue does not cover",
     why: "calling runs the function, whatever it does, if the package is installed where the model is loaded",
-    fix: "find out what the function does. if the package is your own, name it in the policy's trusted_packages; else \
-        ask for safetensors, or admit the digest with an exception",
+    fix: "find out what the function does. if it is your own, list it in the policy's [catalogue]; else ask for \
+        safetensors, or admit the digest with an exception",
     pait: Some("PAIT-PYTCH-101"),
     ..BASE
 };
@@ -283,6 +283,9 @@ pub(super) static HASHED: Rule = Rule {
     ..BASE
 };
 
+/// Functions of the standard library that rebuild the class they are given.
+const REBUILDERS: [&str; 3] = ["copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__"];
+
 /// The rule for one classified use.
 pub(super) fn rule(how: How, class: &CallClass, callable: &str, plain_args: bool) -> Option<&'static Rule> {
     Some(match class {
@@ -302,9 +305,8 @@ pub(super) fn rule(how: How, class: &CallClass, callable: &str, plain_args: bool
             How::Newobj | How::NewobjEx => &UNKNOWN_CLASS_ARGS,
             // Protocols 0 and 1 write the same rebuilding as a call; the catalogue answers `Unknown` for it only
             // after it has looked at the class, the base and the state.
-            How::Reduce if callable.ends_with("._reconstructor") || callable.ends_with(".__newobj__") => {
-                &UNKNOWN_CLASS
-            }
+            // Exactly these: a function that somebody else calls so is a call like any other.
+            How::Reduce if REBUILDERS.contains(&callable) => &UNKNOWN_CLASS,
             How::Build | How::Append | How::SetItem | How::AddItems => &MODIFIES,
             _ => &UNCATALOGUED,
         },
