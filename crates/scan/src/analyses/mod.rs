@@ -1,6 +1,7 @@
 //! Analyses of text and values that several formats share.
 
 pub(crate) mod directive;
+pub(crate) mod instructions;
 pub(crate) mod jinja;
 mod jinja_names;
 #[cfg(test)]
@@ -8,3 +9,4 @@ mod jinja_tests;
 pub(crate) mod lenient_json;
 pub(crate) mod opaque;
 pub(crate) mod paths;
+pub(crate) mod python;

@@ -1,7 +1,7 @@
 //! Text: prose, configuration, vocabularies, tables, source. Inert by itself; what a loader may make of it is
 //! recorded as readings (a rule may join them with the file's name) and directives.
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Format, Probe, source};
 use crate::analyses::directive::{self, Finding};
 use crate::analyses::{jinja, lenient_json};
 use crate::cx::{Cx, Stop};
@@ -91,6 +91,7 @@ pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
                 .collect();
             let text = String::from_utf16_lossy(&units);
             reading("text", cx);
+            reading("not-python", cx);
             lines(&text, cx);
             if blob.len() > LINES_MAX {
                 return Err(Stop::Unsupported("UTF-16 text of this size".into()));
@@ -117,9 +118,12 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     }
     if blob.len() <= LINES_MAX {
         let bytes = blob.read_range(0..blob.len())?;
-        lines(&String::from_utf8_lossy(&bytes), cx);
+        let text = String::from_utf8_lossy(&bytes);
+        source::read(&bytes, looks_like_python(&text), cx);
+        lines(&text, cx);
         return Ok(());
     }
+    reading("not-python", cx);
     // Piece by piece, each up to its last line end.
     let mut at = 0;
     while at < blob.len() {
@@ -156,9 +160,6 @@ fn binary_from(blob: &Blob) -> Result<Option<u64>, Stop> {
 }
 
 fn lines(text: &str, cx: &mut Cx<'_>) {
-    if looks_like_python(text) {
-        reading("python", cx);
-    }
     directive::in_yaml(text, &mut |f| record(f, "", cx));
     let start = text.trim_start_matches('\u{feff}').trim_start();
     template(text, start, cx);
@@ -314,7 +315,7 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
                 }
             };
             directive::in_json(&value, "", &mut |f| record(f, "", cx));
-            notebook(&value, cx);
+            source::notebook(&value, cx);
         }
     } else {
         let mut from = from;
@@ -413,40 +414,4 @@ impl<'de> Visitor<'de> for Watch<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// Notebooks: lines that a kernel hands to a shell.
-fn notebook(value: &serde_json::Value, cx: &mut Cx<'_>) {
-    let Some(cells) =
-        value.get("cells").and_then(|c| c.as_array()).filter(|_| value.get("nbformat").is_some())
-    else {
-        return;
-    };
-    for cell in cells.iter().filter(|c| c.get("cell_type").is_some_and(|t| t == "code")) {
-        let source = match cell.get("source") {
-            Some(serde_json::Value::Array(lines)) => {
-                lines.iter().filter_map(|l| l.as_str()).collect::<String>()
-            }
-            Some(serde_json::Value::String(s)) => s.clone(),
-            _ => continue,
-        };
-        for line in source.lines().map(str::trim) {
-            let shell = line.strip_prefix('!').or_else(|| line.strip_prefix("%system ")).or_else(|| {
-                ["%%bash", "%%sh", "%%script"].iter().any(|m| line.starts_with(m)).then_some(line)
-            });
-            if let Some(command) = shell
-                && !command.trim_start().starts_with("pip ")
-            {
-                let detail = escape(&command.chars().take(200).collect::<String>());
-                return cx.fact(None, FactKind::Directive { code: "notebook-command".into(), detail });
-            }
-        }
-    }
-    cx.fact(
-        None,
-        FactKind::Unsupported {
-            format: "jupyter-notebook".into(),
-            detail: "code cells are not judged".into(),
-        },
-    );
 }

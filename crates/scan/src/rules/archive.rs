@@ -58,12 +58,27 @@ pub(super) static DEVICE: Rule = Rule {
     ..BASE
 };
 
+/// A member behind a link of the same archive.
+pub(super) static THROUGH_LINK: Rule = Rule {
+    id: "WB-ARC-005",
+    title: "an archive member is reached through a link of the same archive",
+    verdict: Verdict::Suspicious,
+    confidence: Confidence::Medium,
+    what: "a member whose folder is a symbolic link that the archive itself brings, or a link that climbs out of another \
+        link with `..`",
+    why: "each of the links stays inside the folder on paper; followed one after the other they lead outside, past \
+        checks that look at one name at a time",
+    cwe: Some(59),
+    ..BASE
+};
+
 /// The rule for a path code.
 pub(super) fn rule(code: &str) -> &'static Rule {
     match code {
         "absolute" => &ABSOLUTE,
         "traversal" => &TRAVERSAL,
         "link-outside" => &LINK,
+        "through-link" => &THROUGH_LINK,
         _ => &DEVICE,
     }
 }

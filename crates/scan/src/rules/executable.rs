@@ -51,7 +51,8 @@ pub(super) static BYTECODE: Rule = Rule {
 /// The rule for an executable code. Scripts under a script's name are repository code, not disguised programs.
 pub(super) fn rule(code: &str, place: &Location, name: &str) -> Option<&'static Rule> {
     match code {
-        "shebang" if names::of_place(place, name).is_code() => Some(&super::unsupported::SOURCE),
+        // What it does is told by its other facts.
+        "shebang" if names::of_place(place, name).is_code() => None,
         "shebang" => Some(&SCRIPT),
         "python-bytecode" => Some(&BYTECODE),
         _ => Some(&NATIVE),

@@ -77,10 +77,18 @@ fn say(kind: &FactKind) -> (String, String) {
             (format!("this file hides a {code} where data is expected"), coded(code, detail))
         }
         FactKind::Reading { code } => {
-            (format!("this file is code or an instruction by its name ({code})"), code.clone())
+            let what = match code.as_str() {
+                "python" => "this is python source: it runs when it is imported or trusted",
+                "not-python" => "this file is python by its name and cannot be read as such",
+                _ => "this file is an instruction or script by its name",
+            };
+            (what.into(), code.clone())
         }
         FactKind::Unsupported { format, detail } => {
             (format!("this version recognises {format} but cannot judge it"), coded(format, detail))
+        }
+        FactKind::Source { code, when, callable, rendering } => {
+            (source(code, when, callable), evidence(callable, rendering))
         }
         FactKind::Refused { loader, detail } => {
             (format!("the loader {loader} refuses this file"), detail.clone())
@@ -106,6 +114,46 @@ fn call_message(callable: &str, how: How, class: &CallClass) -> String {
         (_, How::Indirect) => format!("loading this pickle calls {name} through another callable"),
         _ => format!("loading this pickle calls {name}"),
     }
+}
+
+fn source(code: &str, when: &str, callable: &str) -> String {
+    let moment = match when {
+        "import" => "importing this code",
+        "load" => "loading a model with this code",
+        _ => "this code",
+    };
+    let what = match code {
+        "process" | "process-download" => format!("starts a program by {callable}"),
+        "attack-command" => format!("runs a command that is an attack by {callable}"),
+        "decoded-code" => format!("decodes data and runs it by {callable}"),
+        "fetched-code" => format!("fetches data and runs it by {callable}"),
+        "decoded-command" => format!("decodes a command and runs it by {callable}"),
+        "fetched-command" => format!("runs a command it received by {callable}"),
+        "disguised-call" => format!("calls {callable} under a name it puts together"),
+        "hidden-call" => format!("reaches {callable} by a text instead of its name"),
+        "computed-code" => format!("runs computed code by {callable}"),
+        "file-code" => format!("runs the content of a file by {callable}"),
+        "reverse-shell" => format!("gives a shell to the network ({callable})"),
+        "download-and-run" => format!("fetches something and runs it ({callable})"),
+        "credential-send" => format!("sends credentials by {callable}"),
+        "credential-read" => format!("reads credentials by {callable}"),
+        "startup-write" => format!("changes a file that runs at login or start ({callable})"),
+        "network-send" => format!("opens a connection or sends data by {callable}"),
+        "network-fetch" => format!("fetches from the network by {callable}"),
+        "native-code" => format!("loads native code by {callable}"),
+        "deserialise" | "deserialise-coded" => format!("deserialises data by {callable}"),
+        "file-write" | "file-change" => format!("changes files by {callable}"),
+        "interpreter" => format!("changes the interpreter by {callable}"),
+        "unread" => return "this code cannot be followed".into(),
+        "requirement-elsewhere" => return "installing this takes packages from an unusual place".into(),
+        "requirement-direct" => return "installing this takes a package from an address or path".into(),
+        "loader-module" => return format!("mlflow imports {callable} when it loads this model"),
+        "model-code" => return "code that comes with this model is imported when mlflow loads it".into(),
+        "script-attack" => return "this script runs a command that is an attack".into(),
+        "notebook" => return "this notebook holds code: it runs when a person runs its cells".into(),
+        other => words(other),
+    };
+    format!("{moment} {what}")
 }
 
 /// The rendering, and the full name where the rendering lacks it.

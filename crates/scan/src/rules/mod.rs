@@ -10,6 +10,7 @@ mod hidden;
 mod message;
 mod names;
 mod pickle;
+mod repository;
 mod resource;
 mod structure;
 mod template;
@@ -25,12 +26,14 @@ pub static RULES: &[&Rule] = &[
     &archive::TRAVERSAL,
     &archive::LINK,
     &archive::DEVICE,
+    &archive::THROUGH_LINK,
     &code::CARRIED,
     &directive::GENERIC,
     &directive::TARGET,
     &directive::SHELL,
     &directive::REMOTE_CODE,
     &directive::ENTITY,
+    &repository::LOADER_MODULE,
     &executable::NATIVE,
     &executable::SCRIPT,
     &executable::BYTECODE,
@@ -59,6 +62,18 @@ pub static RULES: &[&Rule] = &[
     &pickle::PERSISTENT,
     &pickle::UNKNOWN_CLASS_ARGS,
     &pickle::HASHED,
+    &repository::OPT_IN,
+    &repository::ATTACK,
+    &repository::HIDDEN,
+    &repository::PROCESS,
+    &repository::COMPUTED,
+    &repository::NETWORK,
+    &repository::CREDENTIAL,
+    &repository::NATIVE,
+    &repository::FILES,
+    &repository::NOTE,
+    &repository::REQUIREMENT,
+    &repository::REQUIREMENT_DIRECT,
     &resource::GENERIC,
     &resource::SIZES,
     &resource::PICKLE,
@@ -96,7 +111,8 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Template { code, .. } => template::rule(code),
         FactKind::Directive { code, .. } => Some(directive::rule(code)),
         FactKind::Hidden { code, .. } => Some(hidden::rule(code)),
-        FactKind::Reading { code } => unsupported::reading(code, &fact.location, name),
+        FactKind::Reading { code } => repository::reading(code, &fact.location, name),
+        FactKind::Source { code, when, .. } => repository::rule(code, when, &fact.location, name),
         FactKind::Unsupported { .. } => Some(&unsupported::FORMAT),
         // No reason for or against the file: which loader takes it is told in the report's `loaders`.
         FactKind::Refused { .. } => None,
@@ -109,6 +125,7 @@ pub fn unknown_reason(rule: &str) -> UnknownReason {
     match rule {
         id if id == pickle::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
         id if id == unsupported::CONTENT.id => UnknownReason::UnknownContent,
+        id if repository::is_opt_in(id) => UnknownReason::OptInCode,
         _ => UnknownReason::Unsupported,
     }
 }

@@ -7,7 +7,17 @@ use wb_verdict::Location;
 pub(super) enum Role {
     /// Imported or run by Python.
     Python,
-    /// Read as an instruction by a tool: installed from, executed, followed to code.
+    /// Opened by Jupyter.
+    Notebook,
+    /// Installed from by pip.
+    Requirements,
+    /// Installed from by conda and the like.
+    Environment,
+    /// Read by mlflow when a model is loaded.
+    MlModel,
+    /// Run by a shell, make or docker when a person starts it.
+    Script,
+    /// Read as an instruction by some other tool.
     Instruction,
     /// Nothing of the kind.
     Document,
@@ -31,29 +41,24 @@ fn of_name(path: &str) -> Role {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.').unwrap_or((&file, ""));
     match extension {
-        "py" | "pyw" | "pyi" | "ipynb" => return Role::Python,
-        "sh" | "bash" | "zsh" | "bat" | "cmd" | "ps1" | "pl" | "rb" | "lua" | "js" | "mjs" => {
-            return Role::Instruction;
-        }
+        "py" | "pyw" => return Role::Python,
+        "ipynb" => return Role::Notebook,
+        "sh" | "bash" | "zsh" => return Role::Script,
+        "bat" | "cmd" | "ps1" | "pl" | "rb" | "lua" | "js" | "mjs" => return Role::Instruction,
+        "txt" if stem.starts_with("requirements") || stem.ends_with("requirements") => return Role::Requirements,
         _ => {}
     }
-    let requirements =
-        extension == "txt" && (stem.starts_with("requirements") || stem.ends_with("requirements"));
-    let named = matches!(
-        file.as_str(),
-        "dockerfile"
-            | "makefile"
-            | "mlmodel"
-            | "modelfile"
-            | "conda.yaml"
-            | "conda.yml"
-            | "environment.yml"
-            | "pyproject.toml"
-            | "setup.cfg"
-            | "pipfile"
-            | "jenkinsfile"
-    );
-    if requirements || named || file.starts_with("dockerfile.") { Role::Instruction } else { Role::Document }
+    match file.as_str() {
+        "mlmodel" => Role::MlModel,
+        "conda.yaml" | "conda.yml" | "environment.yml" | "environment.yaml" | "python_env.yaml" | "pyproject.toml"
+        | "setup.cfg" | "pipfile" => Role::Environment,
+        "dockerfile" | "makefile" => Role::Script,
+        "jenkinsfile" => Role::Instruction,
+        // Its paths, templates and messages are facts of their own.
+        "modelfile" => Role::Document,
+        file if file.starts_with("dockerfile.") => Role::Script,
+        _ => Role::Document,
+    }
 }
 
 #[cfg(test)]
@@ -63,11 +68,12 @@ mod tests {
     #[test]
     fn the_name_decides_and_a_member_has_its_own() {
         assert_eq!(of_name("src/Handler.PY"), Role::Python);
-        assert_eq!(of_name("requirements-dev.txt"), Role::Instruction);
-        assert_eq!(of_name("Dockerfile"), Role::Instruction);
+        assert_eq!(of_name("requirements-dev.txt"), Role::Requirements);
+        assert_eq!(of_name("Dockerfile"), Role::Script);
+        assert_eq!(of_name("types.pyi"), Role::Document, "stubs are never run");
         assert_eq!(of_name("notes.txt"), Role::Document);
         assert_eq!(of_name("py"), Role::Document);
         assert_eq!(of_place(&Location::new("code/handler.py", None), "model.zip"), Role::Python);
-        assert_eq!(of_place(&Location::new("", None), "a/run.sh"), Role::Instruction);
+        assert_eq!(of_place(&Location::new("", None), "a/run.sh"), Role::Script);
     }
 }

@@ -4,10 +4,12 @@ use wb_verdict::{Effect, Family, Location, Verdict};
 #[test]
 fn ids_are_frozen() {
     let ids: Vec<&str> = RULES.iter().map(|r| r.id).collect();
-    let frozen = "WB-ARC-001 WB-ARC-002 WB-ARC-003 WB-ARC-004 WB-COD-001 WB-DIR-001 WB-DIR-002 WB-DIR-003 WB-DIR-004 WB-DIR-005 \
+    let frozen = "WB-ARC-001 WB-ARC-002 WB-ARC-003 WB-ARC-004 WB-ARC-005 WB-COD-001 WB-DIR-001 WB-DIR-002 WB-DIR-003 WB-DIR-004 WB-DIR-005 WB-DIR-006 \
         WB-EXE-001 WB-EXE-002 WB-EXE-003 WB-HID-001 WB-HID-002 WB-HID-003 WB-HID-004 WB-PKL-001 WB-PKL-002 WB-PKL-003 \
         WB-PKL-004 WB-PKL-005 WB-PKL-006 WB-PKL-007 WB-PKL-008 WB-PKL-009 WB-PKL-010 WB-PKL-011 WB-PKL-012 WB-PKL-020 \
-        WB-PKL-021 WB-PKL-022 WB-PKL-023 WB-PKL-024 WB-PKL-025 WB-PKL-026 WB-PKL-027 WB-RES-001 WB-RES-002 WB-RES-003 \
+        WB-PKL-021 WB-PKL-022 WB-PKL-023 WB-PKL-024 WB-PKL-025 WB-PKL-026 WB-PKL-027 WB-PKL-028 \
+        WB-REP-001 WB-REP-002 WB-REP-003 WB-REP-004 WB-REP-005 WB-REP-006 WB-REP-007 WB-REP-008 WB-REP-009 WB-REP-010 \
+        WB-REP-020 WB-REP-021 WB-RES-001 WB-RES-002 WB-RES-003 \
         WB-STR-001 WB-STR-002 WB-STR-003 WB-STR-010 WB-STR-020 WB-STR-021 WB-TPL-001 WB-TPL-002 WB-UNS-001 WB-UNS-002 \
         WB-UNS-003";
     assert_eq!(ids.join(" "), frozen, "ids are never renamed, reused or dropped; add new ones here");
@@ -25,6 +27,7 @@ fn every_rule_has_a_page_worth_reading() {
         Family::Executable => "WB-EXE-",
         Family::Template => "WB-TPL-",
         Family::Directive => "WB-DIR-",
+        Family::RepositoryCode => "WB-REP-",
         Family::Unsupported => "WB-UNS-",
     };
     for rule in RULES {
@@ -156,9 +159,11 @@ fn every_fact_falls_under_a_rule_or_is_named_neutral() {
 fn the_same_text_is_inert_as_notes_and_code_as_handler() {
     let python = fact(FactKind::Reading { code: "python".into() });
     assert!(rule_for(&python, "docs/notes.txt").is_none());
-    assert_eq!(rule_for(&python, "code/handler.py").map(|r| r.id), Some("WB-UNS-003"));
+    assert_eq!(rule_for(&python, "code/handler.py").map(|r| r.id), Some("WB-REP-001"));
     let script = fact(FactKind::Executable { code: "shebang".into() });
-    assert_eq!(rule_for(&script, "install.sh").map(|r| r.id), Some("WB-UNS-003"));
+    assert_eq!(rule_for(&script, "install.sh").map(|r| r.id), None, "its other facts say what it does");
+    let text = fact(FactKind::Reading { code: "text".into() });
+    assert_eq!(rule_for(&text, "install.sh").map(|r| r.id), Some("WB-REP-001"));
     assert_eq!(rule_for(&script, "model.pt").map(|r| r.id), Some("WB-EXE-002"));
 }
 

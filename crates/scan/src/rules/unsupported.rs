@@ -1,7 +1,6 @@
 //! What cannot be judged yet.
 
-use super::names;
-use wb_verdict::{Confidence, Family, Location, Rule, Severity, Verdict};
+use wb_verdict::{Confidence, Family, Rule, Severity, Verdict};
 
 const BASE: Rule = Rule {
     id: "",
@@ -42,23 +41,10 @@ pub(super) static CONTENT: Rule = Rule {
 /// Source under a name that makes it run.
 pub(super) static SOURCE: Rule = Rule {
     id: "WB-UNS-003",
-    title: "code or instructions shipped with the model",
-    what: "a file whose name makes it code or an instruction to a tool: Python, notebooks, shell scripts, \
-        requirements, Dockerfile, MLmodel",
-    why: "what it does is not analysed by this version; it runs when someone imports it, installs from it, or passes a \
-        trust flag",
+    title: "code or instructions that this version cannot read",
+    what: "a file whose name makes it code or an instruction to a tool, in a language or encoding that is not analysed: \
+        Python 2, batch files, Lua, JavaScript, or Python too intricate to follow",
+    why: "what it does is not known; it runs when someone imports or starts it",
     fix: "review the file, or leave it out of the pull (allow patterns of the client)",
     ..BASE
 };
-
-/// The rule for a plausible reading: only a name that makes a text code gives a finding.
-pub(super) fn reading(code: &str, place: &Location, name: &str) -> Option<&'static Rule> {
-    match names::of_place(place, name) {
-        names::Role::Python | names::Role::Instruction
-            if matches!(code, "python" | "text" | "json" | "yaml" | "shell") =>
-        {
-            Some(&SOURCE)
-        }
-        _ => None,
-    }
-}

@@ -1,0 +1,105 @@
+//! Effects of Python source: what a module does when it is imported, when a loader calls into it, and otherwise.
+//!
+//! The source is walked as an interpreter would, with values as far as constants and names tell them ([`value`]):
+//! aliases, `getattr`, `__import__`, dictionaries of modules and folded strings come to the names they stand for.
+//! Every binding of a name is kept, both branches are taken, a loop's body once. What a call does is told by the
+//! full name of what is called ([`effects`]), never by words in the text. Nothing is run.
+
+mod calls;
+mod effects;
+mod fold;
+mod value;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use effects::is_attack;
+use wb_python::{Limits, Reason};
+
+/// When an effect happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum When {
+    /// By a call that nothing in the module makes, or under `if __name__ == "__main__"`.
+    Call,
+    /// In methods that loaders call, or in what these call.
+    Load,
+    /// By importing the module.
+    Import,
+}
+
+impl When {
+    /// Its name in facts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Load => "load",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// Something a module does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Stable id: `process`, `decoded-code`.
+    pub code: &'static str,
+    /// When.
+    pub when: When,
+    /// What is called, by its full name.
+    pub callable: String,
+    /// The call as it is written, bounded, not escaped.
+    pub rendering: String,
+    /// Offset in the source, in bytes.
+    pub offset: u64,
+}
+
+/// Why a source has no effects told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// No Python.
+    NotPython,
+    /// Python, or likely so, that is too large, nested too deep or too intricate to follow, or in an encoding that
+    /// hides it.
+    TooMuch(String),
+}
+
+/// Most things told of one module.
+const MAX_FOUND: usize = 200;
+
+/// What a module does.
+pub(crate) fn analyse(source: &[u8]) -> Result<Vec<Found>, Unread> {
+    if let Some(encoding) = declared_encoding(source)
+        && !matches!(encoding.as_str(), "utf-8" | "utf8" | "utf-8-sig" | "ascii" | "us-ascii" | "latin-1" | "latin1"
+            | "iso-8859-1" | "iso8859-1" | "iso-latin-1" | "cp1252" | "iso-8859-15")
+    {
+        return Err(Unread::TooMuch(format!("the source is in the encoding {encoding}, which can hide code")));
+    }
+    // Legacy encodings: what is not ASCII stands in texts and comments only, so any character does.
+    let lossy = String::from_utf8_lossy(source);
+    let mut found = text(lossy.trim_start_matches('\u{feff}'), &Default::default(), 0)?;
+    found.sort_by(|a, b| b.when.cmp(&a.when).then(a.offset.cmp(&b.offset)));
+    found.dedup_by(|a, b| a.code == b.code && a.callable == b.callable && a.when == b.when && a.rendering == b.rendering);
+    found.truncate(MAX_FOUND);
+    Ok(found)
+}
+
+/// The same for text met on the way (`exec("…")`), with the names known there.
+fn text(source: &str, names: &walk::Names, depth: u32) -> Result<Vec<Found>, Unread> {
+    let module = wb_python::parse(source.as_bytes(), &Limits::default()).map_err(|e| match e.reason {
+        Reason::Syntax(_) | Reason::NotText => Unread::NotPython,
+        Reason::TooLarge | Reason::TooDeep => Unread::TooMuch(e.to_string()),
+    })?;
+    walk::module(source, &module.body, names, depth)
+}
+
+/// The encoding that one of the first two lines declares (PEP 263), in lower case.
+fn declared_encoding(source: &[u8]) -> Option<String> {
+    source.split(|b| *b == b'\n').take(2).find_map(|line| {
+        let line = std::str::from_utf8(line.get(..line.len().min(200))?).ok()?.trim_start();
+        let rest = line.strip_prefix('#')?.split_once("coding")?.1.strip_prefix([':', '='])?.trim_start();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'));
+        let name = rest.get(..end.unwrap_or(rest.len()))?.to_ascii_lowercase().replace('_', "-");
+        (!name.is_empty()).then_some(name)
+    })
+}
