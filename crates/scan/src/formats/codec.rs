@@ -13,11 +13,17 @@ pub(crate) const DECODER_MEMORY: u64 = 100 << 20;
 
 /// Version, size of the properties (5), properties.
 const ZIP_LZMA_HEADER: u64 = 9;
+/// Properties, dictionary size, length of the content.
+const LZMA_HEADER: u64 = 13;
+/// A larger dictionary than this is cut: only content longer than this can refer further back.
+const LZMA_DICTIONARY: u64 = 64 << 20;
 
 /// A compression format that is a single stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Deflate,
+    /// Deflate with a window of 64 KiB and longer matches (zip method 9).
+    Deflate64,
     Zlib,
     Gzip,
     Bzip2,
@@ -31,6 +37,7 @@ pub(crate) enum Codec {
 
 enum Engine {
     Flate(Box<flate2::Decompress>),
+    Flate64(Box<deflate64::InflaterManaged>),
     Bzip2(bzip2::Decompress),
     Xz(Box<lzma_rust2::XzStream>),
     Lzma(Box<lzma_rust2::LzmaStream>),
@@ -65,6 +72,8 @@ pub(crate) struct StreamReader {
     /// Compressed bytes read from the blob but not yet consumed.
     buf: Vec<u8>,
     buf_at: usize,
+    /// Bytes in front of what the decoder is given.
+    header: u64,
     /// Offset in the blob of the end of `buf`.
     fetched: u64,
     pulled: Arc<AtomicU64>,
@@ -112,6 +121,7 @@ impl StreamReader {
         let header = match codec {
             Codec::Gzip => gzip_header(blob)?,
             Codec::ZipLzma => ZIP_LZMA_HEADER,
+            Codec::LzmaAlone => LZMA_HEADER,
             _ => 0,
         };
         let engine = Self::engine(codec, blob, &mut held, &pulled)?;
@@ -121,6 +131,7 @@ impl StreamReader {
             engine,
             buf: Vec::new(),
             buf_at: 0,
+            header,
             fetched: header,
             pulled,
             delivered: 0,
@@ -147,6 +158,10 @@ impl StreamReader {
                 held.set(64 << 10)?;
                 Engine::Flate(Box::new(flate2::Decompress::new(false)))
             }
+            Codec::Deflate64 => {
+                held.set(512 << 10)?;
+                Engine::Flate64(Box::new(deflate64::InflaterManaged::new()))
+            }
             Codec::Zlib => {
                 held.set(64 << 10)?;
                 Engine::Flate(Box::new(flate2::Decompress::new(true)))
@@ -157,7 +172,18 @@ impl StreamReader {
             }
             Codec::Xz => Engine::Xz(Box::new(lzma_rust2::XzStream::new_mem_limit(false, kib_left(held)))),
             Codec::LzmaAlone => {
-                Engine::Lzma(Box::new(lzma_rust2::LzmaStream::new_mem_limit(kib_left(held), None)))
+                let head = blob.head(LZMA_HEADER as usize)?;
+                let [props, a, b, c, d, ref size @ ..] = head[..] else {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "lzma header ends early"));
+                };
+                let size = size.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+                // A dictionary of 4 GiB costs a loader nothing until it is filled, so it must not end the scan.
+                let free = (u64::from(kib_left(held)) << 10) / 4 * 3;
+                let asked = u64::from(u32::from_le_bytes([a, b, c, d]));
+                let dict = asked.min(LZMA_DICTIONARY).min(free).max(4096) as u32;
+                let need = lzma_rust2::lzma_get_memory_usage_by_props(dict, props)?;
+                held.set(u64::from(need) << 10)?;
+                Engine::Lzma(Box::new(lzma_rust2::LzmaStream::new_with_props(size, props, dict, None)?))
             }
             Codec::ZipLzma => {
                 let head = blob.head(ZIP_LZMA_HEADER as usize)?;
@@ -215,6 +241,13 @@ impl StreamReader {
                     Err(e) => Err((produced, bad(e.to_string()))),
                 }
             }
+            Engine::Flate64(d) => {
+                let r = d.inflate(input, out);
+                if r.data_error {
+                    return Err((r.bytes_written, bad("deflate64 data is broken")));
+                }
+                Ok(Step { consumed: r.bytes_consumed, produced: r.bytes_written, end: d.finished() })
+            }
             Engine::Bzip2(d) => {
                 let (i, o) = (d.total_in(), d.total_out());
                 let r = d.decompress(input, out);
@@ -239,7 +272,7 @@ impl StreamReader {
         self.engine = Self::engine(self.codec, &self.blob, &mut self.held, &self.pulled)?;
         self.buf.clear();
         self.buf_at = 0;
-        self.fetched = if self.codec == Codec::ZipLzma { ZIP_LZMA_HEADER } else { 0 };
+        self.fetched = self.header;
         self.end = false;
         let mut skip = std::mem::take(&mut self.delivered);
         let mut scratch = vec![0; Self::CHUNK];
@@ -367,25 +400,36 @@ fn out_of_memory(e: io::Error) -> io::Error {
 
 /// Length of the gzip header at the start of `blob` (RFC 1952, 2.3).
 fn gzip_header(blob: &Blob) -> io::Result<u64> {
-    const MAX: usize = 128 << 10;
-    let head = blob.head(MAX)?;
-    let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "gzip header ends early");
-    let flags = *head.get(3).ok_or_else(short)?;
+    /// Honest headers hold a file's name; readers take names of any length.
+    const SIZES: [usize; 2] = [128 << 10, 16 << 20];
+    for size in SIZES {
+        let head = blob.head(size)?;
+        if let Some(len) = gzip_header_in(&head) {
+            return Ok(len);
+        }
+        if head.len() < size {
+            break;
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "gzip header ends early"))
+}
+
+fn gzip_header_in(head: &[u8]) -> Option<u64> {
+    let flags = *head.get(3)?;
     let mut at = 10usize;
     if flags & 4 != 0 {
-        let extra = head.get(at..at + 2).ok_or_else(short)?;
+        let extra = head.get(at..at + 2)?;
         at += 2 + usize::from(u16::from_le_bytes([extra[0], extra[1]]));
     }
     for bit in [8, 16] {
         if flags & bit != 0 {
-            let rest = head.get(at..).ok_or_else(short)?;
-            at += memchr::memchr(0, rest).ok_or_else(short)? + 1;
+            at += memchr::memchr(0, head.get(at..)?)? + 1;
         }
     }
     if flags & 2 != 0 {
         at += 2;
     }
-    Ok(at as u64)
+    Some(at as u64)
 }
 
 /// Window size that a zstd frame asks for, in bytes (RFC 8878, 3.1.1.1).

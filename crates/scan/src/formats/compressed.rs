@@ -58,8 +58,8 @@ impl Format for Compressed {
         let start = decoded::begins(self.codec, &probe.head);
         let claimed = match self.codec {
             Codec::Zlib | Codec::LzmaAlone => start && yields(self.codec, &probe.blob),
-            // A skippable frame may come first.
-            Codec::Zstd => start || skippable_then(&probe.head, &probe.blob),
+            // Skippable frames may come first.
+            Codec::Zstd | Codec::Lz4 => start || skippable_then(self.codec, &probe.blob),
             _ => start,
         };
         if claimed { Claim::Strong } else { Claim::No }
@@ -70,9 +70,17 @@ impl Format for Compressed {
     }
 }
 
-fn skippable_then(head: &[u8], blob: &Blob) -> bool {
-    let Some(len) = decoded::skippable(Codec::Zstd, head) else { return false };
-    blob.read_range(len..len.saturating_add(4)).is_ok_and(|b| decoded::begins(Codec::Zstd, &b))
+fn skippable_then(codec: Codec, blob: &Blob) -> bool {
+    const MAX_FRAMES: usize = 1000;
+    let mut at = 0u64;
+    for _ in 0..MAX_FRAMES {
+        let Ok(head) = blob.read_range(at..at.saturating_add(16)) else { return false };
+        match decoded::skippable(codec, &head) {
+            Some(len) => at = at.saturating_add(len),
+            None => return at > 0 && decoded::begins(codec, &head),
+        }
+    }
+    true
 }
 
 /// joblib before 0.10: `ZF`, the length in hex, padding, a zlib stream.
@@ -80,7 +88,10 @@ pub struct ZFile;
 
 impl ZFile {
     fn stream_at(head: &[u8]) -> Option<usize> {
-        if !head.starts_with(b"ZF0x") && !head.starts_with(b"ZF0X") {
+        // The length is whatever `int(text, 16)` takes: blanks around it, no `0x`, any case.
+        let text = head.strip_prefix(b"ZF")?;
+        let length = |b: &u8| b.is_ascii_hexdigit() || b.is_ascii_whitespace() || b"xXL_+-".contains(b);
+        if !text.get(..4)?.iter().all(length) {
             return None;
         }
         (6..40).find(|at| head.get(*at..).is_some_and(|h| decoded::begins(Codec::Zlib, h)))
@@ -126,7 +137,8 @@ fn stream(codec: Codec, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         if !all_zero(&rest)? {
             let detail = format!("{} bytes after the compressed stream", rest.len());
             cx.structure(d.consumed, "compressed-trailing-bytes", detail);
-            cx.member(b"(trailing)", &rest);
+            let zeros = rest.head(64 << 10)?.iter().take_while(|b| **b == 0).count() as u64;
+            cx.member(b"(trailing)", &rest.sub(zeros..rest.len()));
         }
     }
     Ok(())

@@ -179,7 +179,10 @@ pub(crate) fn begins(codec: Codec, head: &[u8]) -> bool {
         Codec::Gzip => head.starts_with(&[0x1f, 0x8b, 8]),
         Codec::Bzip2 => head.starts_with(b"BZh") && head.get(3).is_some_and(|b| (b'1'..=b'9').contains(b)),
         Codec::Xz => head.starts_with(b"\xfd7zXZ\0"),
-        Codec::Zstd => head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]),
+        // With the formats of before 2016, which some decompressors still read and this one does not.
+        Codec::Zstd => {
+            matches!(head, [0x22..=0x28, 0xb5, 0x2f, 0xfd, ..]) || head.starts_with(&[0x1e, 0xb5, 0x2f, 0xfd])
+        }
         Codec::Lz4 => head.starts_with(&[4, 0x22, 0x4d, 0x18]) || head.starts_with(&[2, 0x21, 0x4c, 0x18]),
         // RFC 1950, 2.2: deflate, window at most 32 KiB, no preset dictionary, header a multiple of 31.
         Codec::Zlib => match *head {
@@ -201,11 +204,12 @@ pub(crate) fn begins(codec: Codec, head: &[u8]) -> bool {
                     || dict & (dict >> 1) != 0 && dict.count_ones() == 2;
                 let size = rest.get(..8).and_then(|s| s.try_into().ok()).map(u64::from_le_bytes);
                 let size_ok = size.is_some_and(|s| s == u64::MAX || s < 1 << 38);
-                props < 225 && dict_ok && size_ok && rest.get(8) == Some(&0)
+                // Explicit `.lzma` readers and 7-Zip take any dictionary size: with the usual properties so do we.
+                (props < 225 && dict_ok || props == 0x5d) && size_ok && rest.get(8) == Some(&0)
             }
             _ => false,
         },
-        Codec::Deflate | Codec::ZipLzma => false,
+        Codec::Deflate | Codec::Deflate64 | Codec::ZipLzma => false,
     }
 }
 

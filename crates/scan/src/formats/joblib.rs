@@ -24,8 +24,12 @@ pub(super) fn after_build(
     if !made_by.module.contains("joblib") {
         return None;
     }
-    match made_by.name.as_str() {
-        "NumpyArrayWrapper" => Some(array(cx, blob, state, next)),
+    // Protocol 4 also finds the class through its package: `joblib` and `numpy_pickle.NumpyArrayWrapper`.
+    match made_by.name.rsplit('.').next().unwrap_or_default() {
+        "NumpyArrayWrapper" => {
+            odd_state(cx, object.offset(), &state.value());
+            Some(array(cx, blob, state, next))
+        }
         "NDArrayWrapper" | "ZNDArrayWrapper" => {
             // The companion is a file of its own and judged as such; a path out of the folder is not.
             if let Some(Value::Str { text, .. }) = state.get("filename").map(|v| v.value())
@@ -41,6 +45,24 @@ pub(super) fn after_build(
             None
         }
         _ => None,
+    }
+}
+
+/// Attributes of a `NumpyArrayWrapper`. Any other can stand in the place of a method (`read`, `read_array`), and then
+/// nobody knows what is taken from the stream.
+const ATTRIBUTES: [&str; 6] =
+    ["subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"];
+
+fn odd_state(cx: &mut Cx<'_>, at: u64, state: &Value) {
+    let known = |key: &Value| key.as_str().is_some_and(|k| ATTRIBUTES.contains(&k));
+    let odd = match state {
+        Value::Dict(pairs) => pairs.iter().map(|(k, _)| k).find(|k| !known(k)),
+        other => Some(other),
+    };
+    if let Some(odd) = odd {
+        let name = odd.as_str().map_or_else(|| "an attribute without a name".to_owned(), escape);
+        let detail = format!("the state of an array wrapper sets {name}, which joblib never does");
+        cx.structure(at, "joblib-array-state", detail);
     }
 }
 
@@ -113,18 +135,36 @@ fn dtype(v: &PendingValue<'_>) -> Option<(u64, bool)> {
     if !(made_by == "numpy.dtype" || made_by.ends_with(".dtype") || made_by.starts_with("numpy.dtypes.")) {
         return None;
     }
-    let text = args.iter().find_map(Value::as_str)?;
+    let text = args.first().and_then(Value::as_str)?;
     let descr = numpy::Descr::Text(text.to_string());
     let state = v.object_state().map(|s| s.value());
     // The state of a structured dtype holds its fields; objects may hide there.
     let hidden =
         state.as_ref().is_some_and(|s| names_object(s, 0)) || state.as_ref().is_some_and(flag_object);
     let objects = descr.has_objects() || hidden;
-    match descr.item_size() {
+    let size = match &state {
+        // Flexible types have the size that their state says.
+        Some(state) if descr.is_flexible() => state_size(state),
+        _ => descr.item_size(),
+    };
+    match size {
         Some(n) => Some((n, objects)),
         None if objects => Some((8, true)),
         None => None,
     }
+}
+
+/// The item size in a dtype's state (numpy/core/src/multiarray/descriptor.c, `arraydescr_setstate`): the sixth
+/// element from version 2 on, before that one or two places earlier.
+fn state_size(state: &Value) -> Option<u64> {
+    let Value::Tuple(items) = state else { return None };
+    let at = match items.len() {
+        7..=9 => 5,
+        6 => 4,
+        5 => 3,
+        _ => return None,
+    };
+    items.get(at).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok())
 }
 
 /// Does a dtype's state mention an object dtype among its fields?
@@ -159,8 +199,7 @@ fn elements(shape: &Value) -> Option<u64> {
         Value::Tuple(dims) | Value::List(dims) => dims.iter().try_fold(1u64, |n, d| {
             let d = match d {
                 Value::Int(d) => u64::try_from(*d).ok()?,
-                // numpy scalars used as dimensions
-                Value::Object { .. } => return None,
+                Value::Bool(d) => u64::from(*d),
                 _ => return None,
             };
             n.checked_mul(d)

@@ -86,8 +86,7 @@ fn array(blob: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<Option<u64>, Stop> {
         return Ok(None);
     };
     if header.descr.has_objects() {
-        pickle::stream(blob, data, cx, true)?;
-        return Ok(None);
+        return objects(blob, data, cx);
     }
     let Some(size) = header.descr.item_size() else {
         return Err(Stop::Unsupported("npy dtype".into()));
@@ -102,6 +101,18 @@ fn array(blob: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<Option<u64>, Stop> {
             Ok(None)
         }
     }
+}
+
+/// The pickle of an object array; the offset of the array that follows it, if one does.
+fn objects(blob: &Blob, data: u64, cx: &mut Cx<'_>) -> Result<Option<u64>, Stop> {
+    if let (_, Some(next)) = pickle::plausible(blob, data)
+        && blob.read_range(next..next + MAGIC.len() as u64)? == MAGIC
+    {
+        pickle::stream(&blob.sub(0..next), data, cx, true)?;
+        return Ok(Some(next));
+    }
+    pickle::stream(blob, data, cx, true)?;
+    Ok(None)
 }
 
 struct Header {
@@ -180,25 +191,71 @@ impl Descr {
             Self::Fields(f) => {
                 f.iter().try_fold(0u64, |n, (d, count)| n.checked_add(d.item_size()?.checked_mul(*count)?))
             }
-            Self::Text(t) => {
-                let t = t.trim_start_matches(['<', '>', '|', '=']);
-                let mut chars = t.chars();
-                let kind = chars.next()?;
-                let digits: String = chars.take_while(char::is_ascii_digit).collect();
-                let n = if digits.is_empty() { None } else { Some(digits.parse::<u64>().ok()?) };
-                match (kind, n) {
-                    ('U', n) => n.unwrap_or(0).checked_mul(4),
-                    ('S' | 'a' | 'V', n) => Some(n.unwrap_or(0)),
-                    ('b' | 'i' | 'u' | 'f' | 'c' | 'M' | 'm' | 'O', Some(n)) => Some(n),
-                    ('?' | 'b' | 'B', None) => Some(1),
-                    ('h' | 'H' | 'e', None) => Some(2),
-                    ('i' | 'I' | 'f', None) => Some(4),
-                    ('l' | 'L' | 'q' | 'Q' | 'd' | 'F' | 'O', None) => Some(8),
-                    ('g' | 'D', None) => Some(16),
-                    _ => None,
-                }
-            }
+            Self::Text(t) => text_size(t),
         }
+    }
+
+    /// True for texts, byte strings and raw bytes, whose size a pickled dtype repeats in its state.
+    pub(super) fn is_flexible(&self) -> bool {
+        let Self::Text(t) = self else { return false };
+        let t = t.trim_start_matches(['<', '>', '|', '=']);
+        t.starts_with(['S', 'a', 'U', 'V']) || NAMES.iter().any(|(n, size)| *n == t && *size == 0)
+    }
+}
+
+/// Names that numpy takes beside kind and size. Flexible ones have size 0.
+const NAMES: [(&str, u64); 24] = [
+    ("bool", 1),
+    ("int8", 1),
+    ("uint8", 1),
+    ("int16", 2),
+    ("uint16", 2),
+    ("float16", 2),
+    ("half", 2),
+    ("int32", 4),
+    ("uint32", 4),
+    ("float32", 4),
+    ("single", 4),
+    ("int64", 8),
+    ("uint64", 8),
+    ("float64", 8),
+    ("float", 8),
+    ("double", 8),
+    ("complex64", 8),
+    ("complex128", 16),
+    ("complex", 16),
+    ("datetime64", 8),
+    ("timedelta64", 8),
+    ("str", 0),
+    ("bytes", 0),
+    ("void", 0),
+];
+
+/// Bytes per item of a dtype in text form; none for everything whose size depends on the platform or that is
+/// not one kind and one size.
+fn text_size(text: &str) -> Option<u64> {
+    let t = text.trim_start_matches(['<', '>', '|', '=']);
+    if let Some((_, size)) = NAMES.iter().find(|(name, _)| *name == t) {
+        return Some(*size);
+    }
+    let kind = t.chars().next()?;
+    let rest = t.get(kind.len_utf8()..)?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (digits, unit) = rest.split_at(digits);
+    if !(unit.is_empty() || (matches!(kind, 'M' | 'm') && unit.starts_with('[') && unit.ends_with(']'))) {
+        return None;
+    }
+    let n = if digits.is_empty() { None } else { Some(digits.parse::<u64>().ok()?) };
+    match (kind, n) {
+        ('U', n) => n.unwrap_or(0).checked_mul(4),
+        ('S' | 'a' | 'V', n) => Some(n.unwrap_or(0)),
+        ('b' | 'i' | 'u' | 'f' | 'c' | 'M' | 'm' | 'O', Some(n)) => Some(n),
+        ('?' | 'b' | 'B', None) => Some(1),
+        ('h' | 'H' | 'e', None) => Some(2),
+        ('i' | 'I' | 'f', None) => Some(4),
+        ('q' | 'Q' | 'd' | 'F' | 'O', None) => Some(8),
+        ('D', None) => Some(16),
+        _ => None,
     }
 }
 
@@ -341,7 +398,9 @@ impl Parser<'_> {
                         }
                         b'n' => out.push(b'\n'),
                         b't' => out.push(b'\t'),
-                        b => out.push(b),
+                        b'\\' | b'\'' | b'"' => out.push(b),
+                        // Octal, Unicode and named escapes mean something else than they show; numpy writes none.
+                        _ => return None,
                     }
                 }
                 b => {

@@ -1,10 +1,12 @@
 //! Tar archives (v7, ustar, pax, GNU), and PyTorch's first container, which was one.
 //!
 //! Python's `tarfile` is the reader that model loaders use; where it and other readers differ (pax names they
-//! do not know, sizes on links) the union is scanned.
+//! do not know, sizes on links, prefixes, junk before the first header) the union is scanned.
 
 use super::compressed::all_zero;
-use super::{Claim, Format, Probe};
+use super::tar_header::{BLOCK, Header, header, until_nul};
+use super::tar_sparse::{Announced, Map};
+use super::{Claim, Format, Probe, tar_torch};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
@@ -14,17 +16,8 @@ use wb_verdict::{FactKind, GapReason, escape_bytes};
 /// Tar archives.
 pub struct Tar;
 
-const BLOCK: u64 = 512;
 /// Their data may overlap what follows, so only so many are scanned.
 const MAX_SPECIAL: u32 = 16;
-
-/// One header block, decoded.
-struct Header {
-    name: Vec<u8>,
-    link: Vec<u8>,
-    size: u64,
-    kind: u8,
-}
 
 /// What extension records announce for the next member.
 #[derive(Default, Clone)]
@@ -32,55 +25,18 @@ struct Pending {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
-    sparse: bool,
+    sparse: Option<Announced>,
 }
 
-fn until_nul(b: &[u8]) -> &[u8] {
-    &b[..memchr::memchr(0, b).unwrap_or(b.len())]
-}
-
-/// Octal or (GNU) base-256 number.
-fn number(field: &[u8]) -> Option<u64> {
-    if let [first @ (0x80 | 0xff), rest @ ..] = field {
-        if *first == 0xff {
-            return None;
-        }
-        return rest.iter().try_fold(0u64, |n, b| n.checked_mul(256)?.checked_add(u64::from(*b)));
+/// Where the first header stands: GNU tar goes on until it finds one, with `-i` also past zero blocks.
+fn first_header(head: &[u8]) -> Option<usize> {
+    if header(head).is_some() {
+        return Some(0);
     }
-    let text = until_nul(field).trim_ascii();
-    text.iter().try_fold(0u64, |n, b| match b {
-        b'0'..=b'7' => n.checked_mul(8)?.checked_add(u64::from(b - b'0')),
-        _ => None,
-    })
-}
-
-/// Decodes a header block; `None` if its checksum is wrong.
-fn header(block: &[u8]) -> Option<Header> {
-    if block.len() < BLOCK as usize {
-        return None;
-    }
-    let stated = number(&block[148..156])?;
-    let mut unsigned = 8 * u64::from(b' ');
-    let mut signed = 8 * i64::from(b' ');
-    for (i, b) in block[..512].iter().enumerate() {
-        if !(148..156).contains(&i) {
-            unsigned += u64::from(*b);
-            signed += i64::from(*b as i8);
-        }
-    }
-    if stated != unsigned && i64::try_from(stated) != Ok(signed) {
-        return None;
-    }
-    let mut name = until_nul(&block[..100]).to_vec();
-    let prefix = until_nul(&block[345..500]);
-    if block[257..263] == *b"ustar\0" && !prefix.is_empty() {
-        name = [prefix, b"/", &name].concat();
-    }
-    Some(Header {
-        name,
-        link: until_nul(&block[157..257]).to_vec(),
-        size: number(&block[124..136])?,
-        kind: block[156],
+    let block = BLOCK as usize;
+    (1..head.len() / block).map(|n| n * block).find(|at| {
+        let here = &head[*at..];
+        here.get(257..262) == Some(b"ustar") && header(here).is_some_and(|h| !h.name.is_empty())
     })
 }
 
@@ -90,21 +46,25 @@ impl Format for Tar {
     }
 
     fn claim(&self, probe: &Probe) -> Claim {
-        match header(&probe.head) {
-            Some(h) if !h.name.is_empty() => Claim::Strong,
-            _ => Claim::No,
-        }
+        if first_header(&probe.head).is_some() { Claim::Strong } else { Claim::No }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let mut walk = Walk {
-            at: 0,
-            pending: Pending::default(),
-            names: HashSet::new(),
-            members: Vec::new(),
-            special: 0,
-        };
+        let mut walk = Walk::default();
+        if let Some(at @ 1..) = first_header(&blob.head(Probe::HEAD)?) {
+            let before = blob.sub(0..at as u64);
+            cx.structure(0, "tar-prefix-bytes", format!("{at} bytes before the first member header"));
+            if !all_zero(&before)? {
+                walk.members.push((b"(prefix)".to_vec(), before));
+            }
+            walk.at = at as u64;
+        }
         let end = walk.run(blob, cx);
+        let names = walk.members.iter().map(|(n, _)| &n[..]).chain(walk.folders.iter().map(|n| &n[..]));
+        for name in walk.links.crossed(names) {
+            let detail = escape_bytes(&name);
+            cx.fact(None, FactKind::UnsafePath { code: "through-link".into(), detail });
+        }
         let torch = [&b"sys_info"[..], b"pickle", b"storages", b"tensors"]
             .iter()
             .filter(|n| walk.members.iter().any(|m| m.0 == **n))
@@ -114,7 +74,7 @@ impl Format for Tar {
         }
         for (name, data) in &walk.members {
             if torch >= 2 && matches!(&name[..], b"storages" | b"tensors") {
-                torch_stream(name, data, cx)?;
+                tar_torch::scan(name, data, cx)?;
             } else {
                 cx.member(name, data);
             }
@@ -123,11 +83,14 @@ impl Format for Tar {
     }
 }
 
+#[derive(Default)]
 struct Walk {
     at: u64,
     pending: Pending,
     names: HashSet<Vec<u8>>,
     members: Vec<(Vec<u8>, Blob)>,
+    folders: Vec<Vec<u8>>,
+    links: paths::Links,
     /// Links and folders with data so far.
     special: u32,
 }
@@ -136,19 +99,16 @@ impl Walk {
     fn run(&mut self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         let mut held = 0u64;
         while self.at < blob.len() {
-            let block = blob.read_range(self.at..self.at + BLOCK)?;
+            let block = blob.read_range(self.at..self.at.saturating_add(BLOCK))?;
             if block.iter().all(|b| *b == 0) {
                 return self.after_end(blob, cx);
             }
             let Some(h) = header(&block) else {
                 let rest = blob.sub(self.at..blob.len());
-                cx.structure(
-                    self.at,
-                    "tar-bad-header",
-                    "a member header has a wrong checksum; readers stop here",
-                );
+                let what = "a member header has a wrong checksum; readers stop here";
+                cx.structure(self.at, "tar-bad-header", what);
                 self.members.push((format!("(bytes at {:#x})", self.at).into_bytes(), rest));
-                return Ok(());
+                return self.next_header(blob, cx);
             };
             cx.budget.entries(1)?;
             held += 256 + 2 * h.name.len() as u64;
@@ -159,6 +119,33 @@ impl Walk {
         Ok(())
     }
 
+    /// Behind a broken header: GNU tar skips to the next good one, so what starts there is an archive too.
+    fn next_header(&mut self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        const MAX: u64 = 64 << 20;
+        let end = blob.len().min(self.at.saturating_add(MAX));
+        let mut window = wb_blob::Window::new(blob.clone(), 1 << 20);
+        let mut at = self.at.saturating_add(BLOCK);
+        while at < end {
+            let view = window.view(at, BLOCK as usize)?;
+            if view.len() < BLOCK as usize {
+                return Ok(());
+            }
+            let blocks = view.chunks_exact(BLOCK as usize);
+            let found = blocks.clone().position(|b| &b[257..262] == b"ustar" && header(b).is_some());
+            let step = found.unwrap_or(blocks.len()) as u64 * BLOCK;
+            at = at.saturating_add(step);
+            if found.is_some() {
+                self.members.push((format!("(archive at {at:#x})").into_bytes(), blob.sub(at..blob.len())));
+                return Ok(());
+            }
+        }
+        if at < blob.len() {
+            let what = "bytes behind a broken member header, not searched";
+            cx.gap(GapReason::Unexplained, Some(at), Some(blob.len() - at), what);
+        }
+        Ok(())
+    }
+
     fn after_end(&mut self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         let rest = blob.sub(self.at..blob.len());
         if all_zero(&rest)? {
@@ -166,134 +153,161 @@ impl Walk {
         }
         // Skip the zero blocks, then see what follows.
         let mut at = self.at;
-        while blob.read_range(at..at + BLOCK)?.iter().all(|b| *b == 0) && at < blob.len() {
+        while at < blob.len() && blob.read_range(at..at + BLOCK)?.iter().all(|b| *b == 0) {
             at += BLOCK;
         }
-        cx.structure(
-            at,
-            "tar-data-after-end",
-            format!("{} bytes after the end of the archive", blob.len() - at),
-        );
+        let detail = format!("{} bytes after the end of the archive", blob.len() - at);
+        cx.structure(at, "tar-data-after-end", detail);
         self.members.push((format!("(after end at {at:#x})").into_bytes(), blob.sub(at..blob.len())));
         Ok(())
     }
 
     fn member(&mut self, h: Header, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let data_at = self.at + BLOCK;
         let header_at = self.at;
-        let size =
-            self.pending.size.filter(|_| !matches!(h.kind, b'x' | b'g' | b'L' | b'K')).unwrap_or(h.size);
+        let mut data_at = header_at + BLOCK;
+        let extension = matches!(h.kind, b'x' | b'g' | b'L' | b'K' | b'X');
+        let size = self.pending.size.filter(|_| !extension).unwrap_or(h.size);
+        if h.negative {
+            cx.structure(header_at, "tar-negative-size", escape_bytes(&h.name));
+        }
+        let mut map = None;
+        if h.kind == b'S' {
+            let (found, blocks) = Map::of_header(blob, header_at, cx)?;
+            data_at = data_at.saturating_add(blocks * BLOCK);
+            map = Some(found);
+        }
         let end = data_at.saturating_add(size);
         if end > blob.len() {
-            let detail = format!(
-                "{}: {size} bytes announced, {} left",
-                escape_bytes(&h.name),
-                blob.len() - data_at.min(blob.len())
-            );
+            let left = blob.len() - data_at.min(blob.len());
+            let detail = format!("{}: {size} bytes announced, {left} left", escape_bytes(&h.name));
             cx.structure(header_at, "tar-data-out-of-bounds", detail);
         }
         let data = blob.sub(data_at..end);
         self.at = data_at.saturating_add(size.div_ceil(BLOCK).saturating_mul(BLOCK));
-        match h.kind {
-            b'L' | b'K' | b'x' | b'g' | b'X' => {
-                const MAX: u64 = 1 << 20;
-                if size > MAX {
-                    let detail = format!("an extension record of {size} bytes");
-                    cx.fact(
-                        Some(header_at),
-                        FactKind::Resource { code: "tar-huge-extension".into(), detail },
-                    );
-                }
-                let body = data.head(MAX as usize)?;
-                match h.kind {
-                    b'L' => self.pending.name = Some(until_nul(&body).to_vec()),
-                    b'K' => self.pending.link = Some(until_nul(&body).to_vec()),
-                    _ => self.pax(&body, header_at, cx),
-                }
-                return Ok(());
-            }
-            _ => {}
+        if extension {
+            return self.extension(h.kind, &data, header_at, cx);
         }
         let pending = std::mem::take(&mut self.pending);
         let name = pending.name.clone().unwrap_or_else(|| h.name.clone());
         let link = pending.link.unwrap_or_else(|| h.link.clone());
-        for n in std::iter::once(&name).chain((name != h.name).then_some(&h.name)) {
+        let mut names = vec![&name];
+        names.extend(Some(&h.name).filter(|n| **n != name));
+        names.extend(h.prefixed.as_ref());
+        for n in names {
             if let Some(code) = paths::escape_of(n) {
-                cx.fact(Some(header_at), FactKind::UnsafePath { code: code.into(), detail: escape_bytes(n) });
+                unsafe_path(cx, header_at, code, escape_bytes(n));
             }
         }
-        let shown = || format!("{} -> {}", escape_bytes(&name), escape_bytes(&link));
-        match h.kind {
-            // A symbolic link counts from its own folder, a hard link from the root of the archive.
-            b'2' if paths::symlink_escapes(&name, &link) => {
-                cx.fact(
-                    Some(header_at),
-                    FactKind::UnsafePath { code: "link-outside".into(), detail: shown() },
-                );
-            }
-            b'1' if paths::escape_of(&link).is_some() => {
-                cx.fact(
-                    Some(header_at),
-                    FactKind::UnsafePath { code: "link-outside".into(), detail: shown() },
-                );
-            }
-            b'3' | b'4' | b'6' => {
-                cx.fact(
-                    Some(header_at),
-                    FactKind::UnsafePath { code: "device".into(), detail: escape_bytes(&name) },
-                );
-            }
-            b'S' => {
-                cx.structure(header_at, "tar-sparse-member", escape_bytes(&name));
-                cx.gap(
-                    GapReason::UnsupportedVariant,
-                    Some(header_at),
-                    Some(size),
-                    "sparse member, holes not filled",
-                );
-            }
-            _ => {}
-        }
-        if pending.sparse {
-            cx.structure(header_at, "tar-sparse-member", escape_bytes(&name));
-            cx.gap(
-                GapReason::UnsupportedVariant,
-                Some(header_at),
-                Some(size),
-                "sparse member, holes not filled",
-            );
+        self.kind(h.kind, &name, &link, header_at, cx);
+        if let Some(announced) = &pending.sparse {
+            map = Some(Map::of_pax(announced, &data, cx)?);
         }
         let has_data = !matches!(h.kind, b'1'..=b'6');
         if !has_data && size > 0 {
-            // tarfile takes no data after links and folders, other readers skip `size` bytes.
-            let detail = format!("{} is no file and yet {size} bytes long", escape_bytes(&name));
-            cx.structure(header_at, "tar-size-on-special", detail);
-            self.at =
-                if header(&blob.read_range(data_at..data_at + BLOCK)?).is_some() { data_at } else { self.at };
-            self.special += 1;
-            if self.special <= MAX_SPECIAL {
-                self.members.push((name, data));
-            } else {
-                let detail = "data of a link or folder, not scanned";
-                cx.gap(GapReason::Limit("entries-limit".into()), Some(data_at), Some(size), detail);
-            }
-            return Ok(());
+            return self.data_of_special(name, data, data_at, cx);
         }
         if has_data && !self.names.insert(name.clone()) {
-            cx.structure(
-                header_at,
-                "tar-duplicate-entry",
-                format!("two members named {}", escape_bytes(&name)),
+            let detail = format!("two members named {}", escape_bytes(&name));
+            cx.structure(header_at, "tar-duplicate-entry", detail);
+        }
+        if let Some(map) = map {
+            self.sparse(name, data, map, header_at, cx)?;
+        } else if has_data && !(name.ends_with(b"/") && size == 0) {
+            self.members.push((name, data));
+        } else {
+            self.folders.push(name);
+        }
+        Ok(())
+    }
+
+    /// What the kind of a member says beside its name.
+    fn kind(&mut self, kind: u8, name: &[u8], link: &[u8], at: u64, cx: &mut Cx<'_>) {
+        let shown = || format!("{} -> {}", escape_bytes(name), escape_bytes(link));
+        match kind {
+            b'2' => {
+                self.links.add(name, link);
+                // A symbolic link counts from its own folder, a hard link from the root of the archive.
+                if paths::symlink_escapes(name, link) {
+                    unsafe_path(cx, at, "link-outside", shown());
+                }
+            }
+            b'1' if paths::escape_of(link).is_some() => unsafe_path(cx, at, "link-outside", shown()),
+            b'3' | b'4' | b'6' => unsafe_path(cx, at, "device", escape_bytes(name)),
+            _ => {}
+        }
+    }
+
+    /// Python takes no data after links and folders, other readers skip it.
+    fn data_of_special(
+        &mut self,
+        name: Vec<u8>,
+        data: Blob,
+        data_at: u64,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Stop> {
+        let size = data.len();
+        let detail = format!("{} is no file and yet {size} bytes long", escape_bytes(&name));
+        cx.structure(data_at - BLOCK, "tar-size-on-special", detail);
+        if header(&data.head(BLOCK as usize)?).is_some() {
+            self.at = data_at;
+        }
+        self.special += 1;
+        if self.special <= MAX_SPECIAL {
+            self.members.push((name, data));
+        } else {
+            let detail = "data of a link or folder, not scanned";
+            cx.gap(GapReason::Limit("entries-limit".into()), Some(data_at), Some(size), detail);
+        }
+        Ok(())
+    }
+
+    /// A member with holes: the file with its holes filled, and its pieces where these are something by themselves.
+    fn sparse(
+        &mut self,
+        name: Vec<u8>,
+        data: Blob,
+        map: Option<Map>,
+        at: u64,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Stop> {
+        let broken = map.is_none();
+        let filled = map.and_then(|m| m.fill(&data));
+        if filled.is_none() {
+            let what = if broken { "its map is broken" } else { "its holes are larger than anything honest" };
+            cx.structure(at, "tar-sparse-map", format!("{}: {what}", escape_bytes(&name)));
+            cx.gap(
+                GapReason::UnsupportedVariant,
+                Some(at),
+                Some(data.len()),
+                format!("sparse member: {what}"),
             );
         }
-        if has_data && !(name.ends_with(b"/") && size == 0) {
-            self.members.push((name, data));
+        let alone = filled.is_none() || opaque::hidden(&data, &data.head(4096)?).is_some();
+        if alone && filled.as_ref().is_none_or(|f| f.len() != data.len()) {
+            self.members.push(([&name[..], b" (pieces)"].concat(), data));
+        }
+        self.members.extend(filled.map(|f| (name, f)));
+        Ok(())
+    }
+
+    /// A record that says something of the next member (or, type `g`, of all that follow).
+    fn extension(&mut self, kind: u8, data: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        const MAX: u64 = 1 << 20;
+        if data.len() > MAX {
+            let detail = format!("an extension record of {} bytes", data.len());
+            cx.fact(Some(at), FactKind::Resource { code: "tar-huge-extension".into(), detail });
+        }
+        let body = data.head(MAX as usize)?;
+        match kind {
+            b'L' => self.pending.name = Some(until_nul(&body).to_vec()),
+            b'K' => self.pending.link = Some(until_nul(&body).to_vec()),
+            _ => self.pax(&body, kind == b'g', at, cx),
         }
         Ok(())
     }
 
     /// Pax records: `length key=value\n` (POSIX.1-2001, pax interchange format).
-    fn pax(&mut self, body: &[u8], at: u64, cx: &mut Cx<'_>) {
+    fn pax(&mut self, body: &[u8], global: bool, at: u64, cx: &mut Cx<'_>) {
         let mut rest = body;
         while !rest.is_empty() && rest[0] != 0 {
             let space = memchr::memchr(b' ', rest);
@@ -311,100 +325,62 @@ impl Walk {
                 return cx.structure(at, "tar-bad-pax-record", "a pax record without a value");
             };
             let (key, value) = (&record[..eq], &record[eq + 1..]);
+            let names = matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.");
+            if global && names {
+                // Some readers apply it to the next member, others to all: honest writers set neither for all.
+                let detail = format!("{}={} for all members", escape_bytes(key), escape_bytes(value));
+                cx.structure(at, "tar-pax-global", detail);
+                let outside = (key != b"size").then(|| paths::escape_of(value)).flatten();
+                if let Some(code) = outside {
+                    unsafe_path(cx, at, code, escape_bytes(value));
+                }
+            }
+            self.record(key, value, at, cx);
+            rest = &rest[len..];
+        }
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8], at: u64, cx: &mut Cx<'_>) {
+        let number = || std::str::from_utf8(value).ok().and_then(|v| v.trim().parse::<u64>().ok());
+        if key.starts_with(b"GNU.sparse.") {
+            let sparse = self.pending.sparse.get_or_insert_with(Announced::default);
             match key {
-                b"path" | b"GNU.sparse.name" => self.pending.name = Some(value.to_vec()),
-                b"linkpath" => self.pending.link = Some(value.to_vec()),
-                b"size" => {
-                    self.pending.size = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-                    if self.pending.size.is_none() {
-                        cx.structure(at, "tar-bad-pax-record", format!("size {}", escape_bytes(value)));
+                b"GNU.sparse.major" => sparse.in_data = number() == Some(1),
+                b"GNU.sparse.size" | b"GNU.sparse.realsize" => sparse.size = number(),
+                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => match number() {
+                    Some(n) => sparse.numbers.push(n),
+                    None => sparse.broken = true,
+                },
+                b"GNU.sparse.map" => {
+                    let numbers = value
+                        .split(|b| *b == b',')
+                        .map(|n| std::str::from_utf8(n).ok().and_then(|n| n.parse().ok()));
+                    match numbers.collect::<Option<Vec<u64>>>() {
+                        Some(n) => sparse.numbers = n,
+                        None => sparse.broken = true,
                     }
                 }
-                k if k.starts_with(b"GNU.sparse.") => self.pending.sparse = true,
+                b"GNU.sparse.name" => self.pending.name = Some(value.to_vec()),
                 _ => {}
             }
-            rest = &rest[len..];
+            return;
+        }
+        match key {
+            b"path" => self.pending.name = Some(value.to_vec()),
+            b"linkpath" => self.pending.link = Some(value.to_vec()),
+            b"size" => {
+                self.pending.size = number();
+                if self.pending.size.is_none() {
+                    cx.structure(at, "tar-bad-pax-record", format!("size {}", escape_bytes(value)));
+                }
+            }
+            _ => {}
         }
     }
 }
 
-/// `storages` and `tensors` of a torch tar: pickles one after the other with raw data between them.
-///
-/// What lies between is not followed exactly (it depends on classes); instead a pickle is looked for wherever
-/// one can begin: at the start, behind every pickle and its possible raw data, and at each PROTO opcode.
-fn torch_stream(name: &[u8], data: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    const MAX_STARTS: u64 = 200_000;
-    const MAX_WALKED: u64 = 100_000_000;
-    let mut walked = 0u64;
-    let scan = |cx: &mut Cx<'_>, start: u64, end: Option<u64>| {
-        let member =
-            if start == 0 { name.to_vec() } else { [name, format!("@{start:#x}").as_bytes()].concat() };
-        cx.member(&member, &data.sub(start..end.unwrap_or(data.len())));
-    };
-    let mut tried = HashSet::new();
-    let mut next = vec![0u64];
-    while let Some(start) = next.pop() {
-        if start >= data.len() || !tried.insert(start) {
-            continue;
-        }
-        if tried.len() as u64 > MAX_STARTS || walked > MAX_WALKED {
-            cx.gap(
-                GapReason::Limit("entries-limit".into()),
-                Some(start),
-                None,
-                "too many pickles in one member",
-            );
-            break;
-        }
-        let (end, used, steps) = opaque::pickle_at(data, start);
-        walked += steps;
-        if start == 0 || end.is_some() || used {
-            scan(cx, start, end);
-        }
-        let Some(end) = end else { continue };
-        next.push(end);
-        if let Ok(count) = <[u8; 8]>::try_from(data.read_range(end..end + 8)?) {
-            let count = u64::from_le_bytes(count);
-            for item in [1u64, 2, 4, 8, 16] {
-                if let Some(len) = count.checked_mul(item)
-                    && let Some(at) = end.checked_add(8).and_then(|e| e.checked_add(len))
-                    && at < data.len()
-                {
-                    next.push(at);
-                }
-            }
-        }
-    }
-    let mut window = wb_blob::Window::new(data.clone(), 1 << 20);
-    let mut at = 0;
-    while at < data.len() {
-        let v = window.view(at, 2)?;
-        let hits: Vec<u64> = memchr::memchr_iter(0x80, v)
-            .filter(|n| v.get(n + 1).is_none_or(|p| *p <= 5))
-            .map(|n| at + n as u64)
-            .collect();
-        at += v.len() as u64;
-        for start in hits {
-            if !tried.insert(start) {
-                continue;
-            }
-            if walked > MAX_WALKED {
-                cx.gap(
-                    GapReason::Limit("steps-limit".into()),
-                    Some(start),
-                    None,
-                    "too many places where a pickle may begin",
-                );
-                return Ok(());
-            }
-            let (end, used, steps) = opaque::pickle_at(data, start);
-            walked += steps;
-            if used {
-                scan(cx, start, end);
-            }
-        }
-    }
-    Ok(())
+fn unsafe_path(cx: &mut Cx<'_>, at: u64, code: &str, detail: String) {
+    cx.fact(Some(at), FactKind::UnsafePath { code: code.into(), detail });
 }
 
 /// True if `blob` is a tar and `range` lies inside the data of one of its members.
@@ -414,12 +390,12 @@ pub(super) fn inside_member(blob: &Blob, range: std::ops::Range<u64>) -> bool {
     const MAX_MEMBERS: usize = 100_000;
     let mut at = 0u64;
     for _ in 0..MAX_MEMBERS {
-        let Ok(block) = blob.read_range(at..at + BLOCK) else { return false };
+        let Ok(block) = blob.read_range(at..at.saturating_add(BLOCK)) else { return false };
         let Some(h) = header(&block) else { return false };
-        let data_at = at + BLOCK;
+        let data_at = at.saturating_add(BLOCK);
         let end = data_at.saturating_add(h.size);
         if data_at <= range.start && range.end <= end {
-            return true;
+            return !matches!(h.kind, b'1'..=b'6' | b'L' | b'K' | b'x' | b'g' | b'X' | b'S');
         }
         at = data_at.saturating_add(h.size.div_ceil(BLOCK).saturating_mul(BLOCK));
         if at > range.start || at >= blob.len() {

@@ -216,6 +216,10 @@ impl<'a> Archive<'a> {
         items.sort_by_key(|(at, _)| *at);
         let begin = self.begin(&items, &directories);
         self.walk(cx, &items, &entries, begin)?;
+        for name in self.kind.links.borrow().crossed(entries.iter().map(|e| &*e.header.name)) {
+            let detail = escape_bytes(&name);
+            cx.fact(None, FactKind::UnsafePath { code: "through-link".into(), detail });
+        }
         let trailing = end..self.blob.len();
         if outer && !trailing.is_empty() {
             let rest = self.blob.sub(trailing.clone());

@@ -1,11 +1,12 @@
 //! What a zip archive is, by the names of its members: it decides which members are opaque data.
 
+use crate::analyses::paths;
 use crate::cx::Cx;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use wb_verdict::{FactKind, escape_bytes};
 
 /// Layouts recognised in one archive.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Kind {
     /// Folder prefix (with its slash) of a torch archive.
     pub torch: Option<Vec<u8>>,
@@ -21,6 +22,8 @@ pub(super) struct Kind {
     other: Option<&'static str>,
     /// Stored bytes handed on so far; more than the file holds only where records overlap.
     pub work: Cell<u64>,
+    /// Symbolic links met so far.
+    pub links: RefCell<paths::Links>,
 }
 
 impl Kind {

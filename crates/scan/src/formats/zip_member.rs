@@ -36,7 +36,7 @@ impl Member<'_> {
 /// Scans one record; returns where it ends, descriptor included.
 pub(super) fn scan(m: &Member<'_>, kind: &Kind, cx: &mut Cx<'_>) -> Result<u64, Stop> {
     compare(m, cx);
-    names(m, cx)?;
+    names(m, kind, cx)?;
     let h = m.header();
     let local = &m.local.header;
     let encrypted = (h.flags | local.flags) & ENCRYPTION_FLAGS;
@@ -81,6 +81,12 @@ fn compare(m: &Member<'_>, cx: &mut Cx<'_>) {
     if differs(u64::from(c.crc), u64::from(l.crc)) {
         cx.structure(m.at, "zip-local-crc-differs", format!("{name}: crc differs between the headers"));
     }
+    for (header, place) in [(c, "central directory"), (l, "local header")] {
+        if let Some(what) = header.hidden {
+            let detail = format!("in the extra field or comment of {name} ({place})");
+            cx.fact(Some(m.at), FactKind::Hidden { code: what.into(), detail });
+        }
+    }
     for other in [&c.other_name, &l.other_name].into_iter().flatten() {
         if **other != *c.name {
             let detail = format!("{name} is named {} by an extra field", escape_bytes(other));
@@ -90,10 +96,11 @@ fn compare(m: &Member<'_>, cx: &mut Cx<'_>) {
 }
 
 /// Unsafe member names, links and devices.
-fn names(m: &Member<'_>, cx: &mut Cx<'_>) -> Result<(), Stop> {
+fn names(m: &Member<'_>, kind: &Kind, cx: &mut Cx<'_>) -> Result<(), Stop> {
     let name = &m.header().name;
     let local = &m.local.header.name;
-    for n in std::iter::once(name).chain((local != name).then_some(local)) {
+    let other = [&m.header().other_name, &m.local.header.other_name].into_iter().flatten();
+    for n in std::iter::once(name).chain((local != name).then_some(local)).chain(other) {
         if let Some(code) = paths::escape_of(n) {
             cx.fact(Some(m.at), FactKind::UnsafePath { code: code.into(), detail: escape_bytes(n) });
         }
@@ -105,11 +112,11 @@ fn names(m: &Member<'_>, cx: &mut Cx<'_>) -> Result<(), Stop> {
             );
         }
     }
-    let Some(entry) = m.entry.filter(|e| e.unix) else { return Ok(()) };
+    let Some(entry) = m.entry else { return Ok(()) };
     match (entry.external >> 16) & 0o170_000 {
         0o120_000 => {
-            let target =
-                m.blob.read_range(m.local.data_at..m.local.data_at + entry.header.compressed.min(4096))?;
+            let target = link_target(m, entry, cx)?;
+            kind.links.borrow_mut().add(name, &target);
             if paths::symlink_escapes(name, &target) {
                 let detail = format!("{} -> {}", escape_bytes(name), escape_bytes(&target));
                 cx.fact(Some(m.at), FactKind::UnsafePath { code: "link-outside".into(), detail });
@@ -121,6 +128,30 @@ fn names(m: &Member<'_>, cx: &mut Cx<'_>) -> Result<(), Stop> {
         _ => {}
     }
     Ok(())
+}
+
+/// Where a symbolic link points: its content, which may be compressed.
+fn link_target(m: &Member<'_>, entry: &Entry, cx: &Cx<'_>) -> Result<Vec<u8>, Stop> {
+    const MAX: usize = 4096;
+    let start = m.local.data_at;
+    let data = m.blob.sub(start..start.saturating_add(entry.header.compressed));
+    match codec(entry.header.method) {
+        Some(codec) => Ok(decoded::decode(cx, &data, codec, false).content.head(MAX)?),
+        None => Ok(data.head(MAX)?),
+    }
+}
+
+/// The decompressor of a zip method (APPNOTE.TXT 4.4.5).
+fn codec(method: u16) -> Option<Codec> {
+    Some(match method {
+        8 => Codec::Deflate,
+        9 => Codec::Deflate64,
+        12 => Codec::Bzip2,
+        14 => Codec::ZipLzma,
+        93 => Codec::Zstd,
+        95 => Codec::Xz,
+        _ => return None,
+    })
 }
 
 /// Scans the data of a record as `method` and the sizes say; returns where the data ends.
@@ -140,20 +171,17 @@ fn content(
         let detail = format!("{}: data would end at {stated_end:#x}, behind the end of the file", shown());
         cx.structure(m.at, "zip-data-out-of-bounds", detail);
     }
-    let codec = match method {
-        0 => return stored(m, compressed, size, kind, cx),
-        8 => Codec::Deflate,
-        12 => Codec::Bzip2,
-        14 => Codec::ZipLzma,
-        93 => Codec::Zstd,
-        95 => Codec::Xz,
-        99 => {
+    let codec = match (method, codec(method)) {
+        (0, _) => return stored(m, compressed, size, kind, cx),
+        (_, Some(codec)) => codec,
+        (99, _) => {
             cx.gap(GapReason::Encrypted, Some(m.at), Some(compressed), format!("{} is encrypted", shown()));
             return Ok(stated_end.min(m.blob.len()));
         }
-        other => {
+        (other, _) => {
             let detail = format!("{}: compression method {other} has no reader here", shown());
             cx.gap(GapReason::UnsupportedVariant, Some(m.at), Some(compressed), detail);
+            as_it_stands(m, compressed, cx)?;
             return Ok(stated_end.min(m.blob.len()));
         }
     };
@@ -167,6 +195,9 @@ fn content(
     }
     let encrypted = (h.flags | m.local.header.flags) & 1 != 0;
     let broken = d.error.is_some();
+    if broken && d.content.is_empty() {
+        as_it_stands(m, compressed, cx)?;
+    }
     member(m, &d.content, kind, broken, cx);
     let end = start + d.consumed;
     if known && end < stated_end && !broken {
@@ -188,6 +219,18 @@ fn content(
         None => {}
     }
     Ok(if known { end.max(stated_end.min(m.blob.len())) } else { end })
+}
+
+/// A method that is a lie hides content from readers that believe it; others take the bytes as they stand.
+fn as_it_stands(m: &Member<'_>, compressed: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let raw = m.blob.sub(m.local.data_at..m.local.data_at.saturating_add(compressed));
+    if opaque::hidden(&raw, &raw.head(4096)?).is_some() {
+        let name = &m.header().name;
+        let detail = format!("{}: said to be compressed, and is not", escape_bytes(name));
+        cx.structure(m.at, "zip-method-lie", detail);
+        cx.member(name, &raw);
+    }
+    Ok(())
 }
 
 fn verify(m: &Member<'_>, d: &Decoded, compressed: u64, size: u64, known: bool, cx: &mut Cx<'_>) {

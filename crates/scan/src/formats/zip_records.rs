@@ -2,6 +2,7 @@
 //!
 //! APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.
 
+use crate::analyses::opaque;
 use std::io;
 use std::ops::Range;
 use wb_blob::Blob;
@@ -41,6 +42,8 @@ pub(super) struct Header {
     pub size: u64,
     /// Name of the Unicode path extra field, which some readers prefer.
     pub other_name: Option<Box<[u8]>>,
+    /// An extra field or comment holds something that a loader would open.
+    pub hidden: Option<&'static str>,
 }
 
 /// A local header.
@@ -56,15 +59,17 @@ pub(super) struct Entry {
     pub header: Header,
     /// Position of the local header in the blob, base included.
     pub local_at: u64,
-    /// External attributes; the upper half is a Unix mode if `unix`.
+    /// External attributes; the upper half is a Unix mode, whatever system the header says: unpackers differ on which
+    /// systems have one, and others leave it zero.
     pub external: u32,
-    pub unix: bool,
 }
 
 fn extra_fields(header: &mut Header, extra: &[u8], mut local_at: Option<&mut u64>) {
     let mut rest = extra;
+    header.hidden = hidden_in(extra);
     while let (Some(id), Some(len)) = (u16_at(rest, 0), u16_at(rest, 2)) {
         let Some(body) = rest.get(4..4 + usize::from(len)) else { return };
+        header.hidden = header.hidden.or_else(|| hidden_in(body));
         match id {
             // Zip64: only the fields that are saturated in the header, in this order.
             0x0001 => {
@@ -91,6 +96,17 @@ fn extra_fields(header: &mut Header, extra: &[u8], mut local_at: Option<&mut u64
         }
         rest = &rest[4 + usize::from(len)..];
     }
+}
+
+/// Something that a loader would open, in bytes that archive readers skip. Padding and the usual fields are shorter,
+/// or one byte over and over.
+fn hidden_in(bytes: &[u8]) -> Option<&'static str> {
+    const SHORTEST: usize = 16;
+    let first = *bytes.first()?;
+    if bytes.len() < SHORTEST || bytes.get(4..).is_some_and(|b| b.iter().all(|b| *b == first || *b == b'Z')) {
+        return None;
+    }
+    opaque::hidden(&Blob::from_vec(bytes.to_vec()), bytes)
 }
 
 /// The local header at `at`, if there is one. `seen` holds bytes from `at` on that were read already.
@@ -120,6 +136,7 @@ pub(super) fn local(blob: &Blob, at: u64, seen: &[u8]) -> io::Result<Option<Loca
         compressed: u64::from(u32_at(v, 18).unwrap_or(0)),
         size: u64::from(u32_at(v, 22).unwrap_or(0)),
         other_name: None,
+        hidden: None,
     };
     extra_fields(&mut header, v.get(30 + name_len..total).unwrap_or_default(), None);
     Ok(Some(Local { header, data_at: at.saturating_add(total as u64) }))
@@ -148,12 +165,15 @@ pub(super) fn entry(v: &[u8], base: u64) -> Option<(Entry, usize)> {
         compressed: u64::from(u32_at(v, 20)?),
         size: u64::from(u32_at(v, 24)?),
         other_name: None,
+        hidden: None,
     };
     let mut local_at = u64::from(u32_at(v, 42)?);
     let extra = v.get(46 + name_len..46 + name_len + extra_len)?;
     extra_fields(&mut header, extra, Some(&mut local_at));
-    let entry =
-        Entry { header, local_at: local_at.saturating_add(base), external: u32_at(v, 38)?, unix: v[5] == 3 };
+    if let Some(comment) = v.get(46 + name_len + extra_len..total) {
+        header.hidden = header.hidden.or_else(|| hidden_in(comment));
+    }
+    let entry = Entry { header, local_at: local_at.saturating_add(base), external: u32_at(v, 38)? };
     Some((entry, total))
 }
 
@@ -207,14 +227,17 @@ pub(super) fn end_record(blob: &Blob, at: u64) -> io::Result<Option<EndRecord>> 
         let mut before = true;
         for pos in [stated, at.saturating_sub(76)] {
             let r = blob.read_range(pos..pos.saturating_add(56))?;
-            if r.starts_with(END64) && r.len() == 56 && !parts64.contains(&(pos..pos + 56)) {
+            if r.starts_with(END64) && r.len() == 56 && !parts64.iter().any(|p: &Range<u64>| p.start == pos) {
                 if std::mem::take(&mut before) {
                     readings.clear();
                 }
                 let fields =
                     (u64_at(&r, 32).unwrap_or(0), u64_at(&r, 40).unwrap_or(0), u64_at(&r, 48).unwrap_or(0));
                 readings.push((fields, pos));
-                parts64.push(pos..pos + 56);
+                // The record may hold more than its fixed part ("extensible data sector"), up to the locator.
+                let stated = u64_at(&r, 4).unwrap_or(0).saturating_add(12).saturating_add(pos);
+                let end = if stated == at - 20 { stated.max(pos + 56) } else { pos + 56 };
+                parts64.push(pos..end);
             }
         }
         // A reader without zip64 support takes the plain fields, where these are not saturated.
