@@ -296,6 +296,9 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
     }
     let opaque_member = kind.is_storage(name) && kind.is_storage(&m.local.header.name);
     if !opaque_member && !kind.is_script_source(name) {
+        if kind.torch.is_some() && name.ends_with(b".pkl") {
+            return cx.torch_member(name, data);
+        }
         return cx.member(name, data);
     }
     let stored = m.header().method == 0 && m.local.header.method == 0;
