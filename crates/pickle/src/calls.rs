@@ -235,8 +235,7 @@ impl State {
                 }
             }
         }
-        let symbolic =
-            if depth < MAX_DEPTH { self.symbolic(target, id, args, kwargs, depth, obs) } else { None };
+        let symbolic = if depth < MAX_DEPTH { self.symbolic(target, id, args, depth, obs) } else { None };
         let (result, exact) = match symbolic {
             Some(v) => (Some(v), false),
             None => (None, self.heap.traits(id).exact),

@@ -3,7 +3,9 @@
 use crate::heap::{Callee, Kind};
 use crate::observer::Observer;
 use crate::state::State;
+use crate::text_calls::METHODS;
 use crate::val::{Tag, Val};
+use wb_verdict::How;
 
 impl State {
     /// An imported module.
@@ -37,10 +39,18 @@ impl State {
                 Callee::other(format!("{made_by}(...).{name}"), made_by)
             }
             Tag::Persistent | Tag::Opaque => Callee::other(format!("<unknown object>.{name}"), "<unknown>"),
-            _ => Callee {
-                via: via.into(),
-                ..Callee::import("builtins", &format!("{}.{name}", self.type_name(object)))
-            },
+            _ => {
+                let path = format!("{}.{name}", self.type_name(object));
+                let method =
+                    self.global(Callee { via: via.into(), ..Callee::import("builtins", &path) }, at, obs);
+                if !METHODS.contains(&name) || method.tag() != Tag::Global {
+                    return Some(method);
+                }
+                // A bound method: its text is its first argument.
+                let bound = self.heap.intern(Callee::import("types", "MethodType"));
+                let args = self.heap.seq(Kind::Tuple, &[method, object]);
+                return Some(self.heap.object(bound, How::Indirect, args, Val::EMPTY_TUPLE, true));
+            }
         };
         Some(self.global(callee, at, obs))
     }
@@ -92,6 +102,7 @@ impl State {
                 }
                 Some(self.global(Callee::other(format!("{made_by}(...)[{key}]"), &made_by), at, obs))
             }
+            Tag::Str | Tag::Dunder | Tag::Text => self.text_item(object, key),
             Tag::Node | Tag::Span => {
                 if self.heap.get_seq(object).is_some_and(|s| s.kind == Kind::Dict) {
                     let wanted = self.value(key);

@@ -7,6 +7,7 @@ use crate::calls::Target;
 use crate::heap::{Callee, Kind, Traits};
 use crate::observer::Observer;
 use crate::state::State;
+use crate::text_calls::METHODS;
 use crate::val::{Tag, Val};
 use wb_verdict::How;
 
@@ -49,19 +50,24 @@ const FOLLOWED: &[&str] = &[
     "base64",
     "binascii",
     "builtins",
+    "bz2",
     "cloudpickle.cloudpickle",
     "codecs",
     "copy_reg",
     "copyreg",
     "dill._dill",
     "functools",
+    "gzip",
     "importlib",
     "importlib._bootstrap",
+    "itertools",
+    "lzma",
     "operator",
     "sys",
     "test.support",
     "test.support.import_helper",
     "torch._tensor",
+    "zlib",
 ];
 
 impl Callee {
@@ -83,9 +89,16 @@ impl Callee {
                     | ("functools" | "_functools", "partial")
                     | ("types", "MethodType")
                     | ("io" | "_io", "BytesIO")
+                    | ("builtins", "slice" | "reversed" | "map")
             ),
         }
     }
+}
+
+/// A method of text or bytes whose result is worked out: `str.join`, `bytes.decode`.
+fn is_text_method(name: &str) -> bool {
+    let method = name.strip_prefix("str.").or_else(|| name.strip_prefix("bytes."));
+    method.is_some_and(|m| METHODS.contains(&m))
 }
 
 impl State {
@@ -95,7 +108,6 @@ impl State {
         target: Target,
         id: u32,
         args: Val,
-        kwargs: Option<Val>,
         depth: u32,
         obs: &mut dyn Observer,
     ) -> Option<Val> {
@@ -164,15 +176,8 @@ impl State {
                 };
                 self.indirect(callee, packed, at, depth, obs)
             }
-            ("builtins" | "__builtin__", "map" | "filter") => {
-                let items = self.items(args)?;
-                let (&callee, rest) = items.split_first()?;
-                let first = |&v: &Val| self.items(v).and_then(|i| i.first().copied()).unwrap_or(Val::OPAQUE);
-                let firsts: Vec<Val> = rest.iter().map(first).collect();
-                let packed = self.heap.seq(Kind::Tuple, &firsts);
-                if callee.tag() != Tag::None {
-                    self.indirect(callee, packed, at, depth, obs);
-                }
+            ("builtins" | "__builtin__", "map" | "filter") | ("itertools", "starmap" | "filterfalse") => {
+                self.mapped(&name, args, at, depth, obs);
                 None
             }
             ("functools" | "_functools", "reduce") => {
@@ -222,15 +227,18 @@ impl State {
                 None
             }
             ("_codecs" | "codecs", "encode" | "decode")
+            | ("builtins", "chr" | "str" | "bytes" | "bytes.fromhex")
+            | ("base64" | "binascii" | "zlib" | "gzip" | "bz2" | "lzma", _)
             | (
-                "builtins" | "__builtin__",
-                "bytes.decode" | "str.encode" | "bytes.fromhex" | "str.join" | "str.__add__",
-            )
-            | ("base64", "b64decode" | "b64encode" | "b32decode" | "b16decode")
-            | ("binascii", "unhexlify" | "a2b_base64" | "a2b_hex")
-            | ("operator" | "_operator", "add" | "concat" | "iadd" | "iconcat") => {
-                let _ = kwargs;
-                self.text_call(&name, args)
+                "operator" | "_operator",
+                "add" | "concat" | "iadd" | "iconcat" | "mul" | "mod" | "__mod__" | "imod",
+            ) => self.text_call(&module, &name, args),
+            ("builtins", method) if is_text_method(method) => {
+                if method.ends_with("__getitem__") {
+                    let items = self.items(args)?;
+                    return self.item(*items.first()?, *items.get(1)?, at, obs);
+                }
+                self.text_call(&module, &name, args)
             }
             _ => None,
         }
@@ -290,6 +298,29 @@ impl State {
         let mut all = first.to_vec();
         all.extend(self.items(args)?);
         Some((inner, self.heap.seq(Kind::Tuple, &all), kwargs))
+    }
+
+    /// `map`, `filter` and `starmap` call their function once for each item, as soon as somebody iterates over them.
+    fn mapped(&mut self, name: &str, args: Val, at: u64, depth: u32, obs: &mut dyn Observer) {
+        const MAX_CALLS: usize = 16;
+        let Some(items) = self.items(args) else { return };
+        let Some((&callee, rest)) = items.split_first() else { return };
+        if callee.tag() == Tag::None {
+            return;
+        }
+        let columns: Vec<Option<Vec<Val>>> = rest.iter().map(|&v| self.items(v)).collect();
+        let len = columns.iter().flatten().map(Vec::len).min().unwrap_or(1).min(MAX_CALLS);
+        for i in 0..len {
+            let row: Vec<Val> = columns
+                .iter()
+                .map(|c| c.as_ref().and_then(|c| c.get(i).copied()).unwrap_or(Val::OPAQUE))
+                .collect();
+            let packed = match (name, &row[..]) {
+                ("starmap", [one]) => *one,
+                _ => self.heap.seq(Kind::Tuple, &row),
+            };
+            self.indirect(callee, packed, at, depth, obs);
+        }
     }
 
     fn indirect(

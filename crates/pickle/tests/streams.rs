@@ -2,12 +2,11 @@
 
 mod support;
 
-use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
 use support::{CALL, Log, cat, expect, run, run_blob, s};
 use wb_blob::{Blob, Budget, Limits, ReadAt};
-use wb_pickle::{Callee, End, Machine, Nested, Observer, PendingCall, PendingValue};
+use wb_pickle::{End, Machine};
 
 /// `posix.system('id')` by STACK_GLOBAL and REDUCE, protocol 4.
 fn payload() -> Vec<u8> {
@@ -517,4 +516,53 @@ fn memory_stays_within_the_budget() {
     let mut log = Log::default();
     let run = Machine::new(&Blob::from_vec(bytes), 0, &Budget::new(limits)).run(&mut log);
     assert!(matches!(run.end, End::Exhausted(_)), "{:?}", run.end);
+}
+
+#[test]
+fn names_that_the_stream_computes_are_followed() {
+    let call = |module: &[u8], name: &[u8]| cat(&[b"\x80\x04", module, name, b"\x93", &s("id"), b"\x85R."]);
+    let posix = s("posix");
+    for name in [
+        cat(&[b"cbuiltins\nstr.join\n", &s(""), b"](", &s("sys"), &s("tem"), b"e\x86R"]),
+        cat(&[b"cbuiltins\nstr.format\n", &s("{}{}"), &s("sys"), &s("tem"), b"\x87R"]),
+        cat(&[b"coperator\nmod\n", &s("sys%s"), &s("tem"), b"\x86R"]),
+        cat(&[b"cbuiltins\nstr.replace\n(", &s("sysXtem"), &s("X"), &s(""), b"tR"]),
+        cat(&[b"cbuiltins\nstr.lower\n", &s("SYSTEM"), b"\x85R"]),
+        // 'metsys'[::-1]
+        cat(&[b"coperator\ngetitem\n", &s("metsys"), b"cbuiltins\nslice\nNNJ\xff\xff\xff\xff\x87R\x86R"]),
+        cat(&[b"cbuiltins\nstr.join\n", &s(""), b"cbuiltins\nreversed\n", &s("metsys"), b"\x85R\x86R"]),
+        cat(&[
+            b"cbuiltins\nstr.join\n",
+            &s(""),
+            b"cbuiltins\nmap\ncbuiltins\nchr\n](KsKyKsKtKeKme\x86R\x86R",
+        ]),
+        // ''.join(['sys', 'tem']) by getattr of the text
+        cat(&[b"cbuiltins\ngetattr\n", &s(""), &s("join"), b"\x86R](", &s("sys"), &s("tem"), b"e\x85R"]),
+        cat(&[b"cbuiltins\nbytes.decode\ncbuiltins\nbytes\n](KsKyKsKtKeKme\x85R\x85R"]),
+        cat(&[b"cbuiltins\nstr\nC\x06system", &s("utf-8"), b"\x86R"]),
+        cat(&[b"ccodecs\ndecode\n", &s("flfgrz"), &s("rot_13"), b"\x86R"]),
+    ] {
+        expect(&call(&posix, &name), &["posix.system('id')"]);
+    }
+    // Too much to work out is not guessed.
+    let log = run(&call(&posix, &cat(&[b"coperator\nmul\n", &s("a"), b"J\xff\xff\xff\x7f\x86R"])));
+    assert!(log.contains("posix.<computed>"), "{log}");
+}
+
+#[test]
+fn compressed_pickles_are_decompressed() {
+    // zlib.compress(b'N.')
+    let zlib = b"\x78\x9c\xf3\xd3\x03\x00\x00\xcc\x00\x7d";
+    let stream =
+        cat(&[b"\x80\x04cpickle\nloads\nczlib\ndecompress\nC", &[zlib.len() as u8], zlib, b"\x85R\x85R."]);
+    expect(&stream, &["nested 48 pickle.loads Bytes([78, 46])"]);
+    let broken = cat(&[b"\x80\x04cpickle\nloads\nczlib\ndecompress\nC\x02ab\x85R\x85R."]);
+    expect(&broken, &["pickle-nested-unread"]);
+}
+
+#[test]
+fn functions_that_are_mapped_are_called_for_each_item() {
+    let stream =
+        cat(&[b"\x80\x04citertools\nstarmap\ncposix\nsystem\n](", &s("a"), b"\x85", &s("b"), b"\x85e\x86R."]);
+    expect(&stream, &["posix.system('a')", "posix.system('b')"]);
 }
