@@ -266,3 +266,92 @@ fn an_empty_first_stream_hides_nothing() {
     let found = report(&[zlib(b""), zlib(b"cposix\nsystem\n(S'id'\ntR.")].concat());
     assert_eq!(found.verdict, Verdict::Malicious, "{found:?}");
 }
+
+#[test]
+fn a_persistent_id_is_a_call_of_whoever_loads_it() {
+    for id in [&b"Pmodel-42\n"[..], &[&text("model-42")[..], b"Q"].concat()] {
+        let report = report(&stream(&[id]));
+        assert_eq!((report.verdict, worst(&report).0), (Verdict::Suspicious, "WB-PKL-026"), "{report:?}");
+        assert_eq!(worst(&report).1, "persistent_load('model-42')");
+        assert_eq!(report.loaders["pickle.load"], LoaderVerdict::Refuses);
+    }
+}
+
+/// torch's format before 1.6 with this object, which has one storage.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    let mut out = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02".to_vec();
+    out.extend(b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01NtQ");
+    out.extend(object);
+    out.extend(b"t.\x80\x02]X\x01\0\0\x000a.");
+    out.extend(1u64.to_le_bytes());
+    out.extend(0f32.to_le_bytes());
+    out
+}
+
+#[test]
+fn storages_of_a_torch_file_are_no_foreign_ids() {
+    let weights = report(&legacy(b"}"));
+    assert_eq!((weights.verdict, weights.loaders.len()), (Verdict::Clean, 0), "{weights:?}");
+    // What torch's weights-only unpickler does not take is told, whatever it is worth elsewhere.
+    for object in
+        [&b"cposix\nsystem\nX\x02\0\0\0id\x85R"[..], b"X\x01\0\0\0aQ", b"(cposix\nsystem\nX\x02\0\0\0ido"]
+    {
+        let report = report(&legacy(object));
+        assert_eq!(report.loaders["torch.load(weights_only=True)"], LoaderVerdict::Refuses, "{report:?}");
+    }
+    let whole = report(&legacy(b"ctorch\ndevice\nX\x03\0\0\0cpu\x85RI5\n"));
+    assert_eq!(whole.verdict, Verdict::Clean, "{whole:?}");
+    assert_eq!(whole.loaders["torch.load(weights_only=True)"], LoaderVerdict::Refuses);
+}
+
+#[test]
+fn keys_with_methods_of_their_own_are_suspicious() {
+    let made = [&global("mine", "Key")[..], b")\x81"].concat();
+    let rebuilt = report(&stream(&[&made]));
+    assert_eq!((rebuilt.verdict, worst(&rebuilt).0), (Verdict::Unknown, "WB-PKL-022"));
+    for hashed in [
+        stream(&[b"}", &made, b"Ns"]),
+        stream(&[b"\x8f(", &made, b"\x90"]),
+        stream(&[b"}", &made, b"K\x01\x86Ns"]),
+        stream(&[&global("builtins", "set"), b"](", &made, b"e\x85R"]),
+    ] {
+        let report = report(&hashed);
+        assert_eq!(report.verdict, Verdict::Suspicious);
+        assert!(report.findings.iter().any(|f| f.rule == "WB-PKL-028"), "{report:?}");
+    }
+    // Ordinary keys, made by calls.
+    for ordinary in [
+        stream(&[b"}", &global("decimal", "Decimal"), &text("1"), b"\x85RNs"]),
+        stream(&[b"}", &global("collections", "OrderedDict"), b"Ns"]),
+        stream(&[b"}", &global("builtins", "complex"), b"K\x01K\x02\x86RNs"]),
+    ] {
+        let report = report(&ordinary);
+        assert_eq!(report.verdict, Verdict::Clean, "{report:?}");
+    }
+}
+
+#[test]
+fn classes_are_not_made_by_calls() {
+    for maker in [("builtins", "type"), ("types", "new_class"), ("abc", "ABCMeta"), ("enum", "EnumMeta")] {
+        let bases = [&b"("[..], &global("mine", "Base"), b"t"].concat();
+        let report = report(&stream(&[&global(maker.0, maker.1), &text("X"), &bases, b"}\x87R"]));
+        assert!(report.verdict >= Verdict::Suspicious, "{maker:?}: {report:?}");
+    }
+}
+
+#[test]
+fn a_pickle_inside_compressed_bytes_is_read() {
+    // base64.b64encode(zlib.compress(b"cposix\nsystem\n(S'id'\ntR."))
+    let packed = "eJxLLsgvzqzgKq4sLknN5dIIVs9MUecqCdIDAG0vB+Q=";
+    let decoded = [
+        &global("pickle", "loads")[..],
+        &global("zlib", "decompress"),
+        &global("base64", "b64decode"),
+        &text(packed),
+        b"\x85R\x85R\x85R",
+    ];
+    let report = report(&stream(&decoded));
+    let inner =
+        report.findings.iter().any(|f| f.rule == "WB-PKL-002" && f.evidence.contains("posix.system('id')"));
+    assert!(inner, "{report:?}");
+}

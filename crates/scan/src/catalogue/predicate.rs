@@ -45,6 +45,10 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         How::Build if entry.args == Args::ModelFormula && call.plain_args => {
             return as_class(text_run::formula_state(cat, call.args.first()));
         }
+        // torch keeps the versions of a model's modules as an attribute of its state dict. Nothing else looks at it.
+        How::Build if call.module == "collections" && call.plain_args && is_metadata(call.args) => {
+            return Harmless;
+        }
         // Where arguments must be plain, so must what a state holds: such classes look into it.
         How::Build if matches!(entry.args, Args::Plain | Args::Inert | Args::Dtype) => {
             return yes(call.plain_args && call.args.iter().all(is_inert));
@@ -264,6 +268,11 @@ fn array_made(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome 
 }
 
 /// A dict of the stream's own, or pairs.
+/// `{'_metadata': ...}`.
+fn is_metadata(state: &[Value]) -> bool {
+    matches!(state, [Value::Dict(pairs)] if pairs.iter().all(|(k, _)| k.as_str() == Some("_metadata")))
+}
+
 fn is_mapping(value: &Value) -> bool {
     match value {
         Value::Dict(_) => true,

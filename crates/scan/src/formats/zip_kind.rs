@@ -77,6 +77,11 @@ impl Kind {
         kind
     }
 
+    /// True if torch opens the pickles in it, with the storages beside them.
+    pub(super) fn has_storages(&self) -> bool {
+        self.torch.is_some() || self.package
+    }
+
     /// True for members that torch reads as raw tensor bytes.
     pub(super) fn is_storage(&self, name: &[u8]) -> bool {
         let plain = |rest: &[u8]| !rest.is_empty() && rest.iter().all(|b| b.is_ascii_digit());
