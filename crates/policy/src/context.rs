@@ -55,7 +55,7 @@ pub struct Context<'a> {
     pub sha256: Option<&'a str>,
     /// Today, UTC.
     pub today: Date,
-    /// Paths of all files of the same revision (or folder). Lets a policy prefer a safe format that
-    /// lies beside a pickle.
+    /// Paths of all files of the same revision (or folder), at least those that Python imports. A module that the
+    /// repository supplies itself is vouched for by nobody, and a policy can prefer a safe format beside a pickle.
     pub siblings: &'a [String],
 }

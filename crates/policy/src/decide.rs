@@ -1,12 +1,13 @@
 //! Report and context to decision.
 
+use crate::beside::module_beside;
 use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
 use crate::own;
 use crate::policy::{Level, Policy, Profile};
 use wb_scan::{MAX_FINDINGS, rules::unknown_reason};
-use wb_verdict::{Coverage, Finding, Report, UnknownReason, Verdict};
+use wb_verdict::{CallClass, Coverage, Finding, Report, UnknownReason, Verdict, escape};
 
 /// Extensions of formats that hold tensors and nothing that runs.
 const SAFE_EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
@@ -90,7 +91,7 @@ impl<'a> Judge<'a> {
         let organisation = repo.organisation().unwrap_or("");
         let full = format!("{}/{}", repo.kind.plural(), repo.id);
         let is_model = |set: &globset::GlobSet| set.is_match(&repo.id) || set.is_match(&full);
-        let shown = wb_verdict::escape(&repo.id);
+        let shown = escape(&repo.id);
         if policy.organisations.deny.is_match(organisation) {
             self.reason(Level::Block, "organisations.deny", format!("the organisation of {shown} is denied"));
         }
@@ -232,7 +233,24 @@ impl<'a> Judge<'a> {
         self.reason(self.unknown_level(reason), format!("unknown.{reason}"), text);
     }
 
+    /// A name that an import would find in a file of the same repository: no package vouches for that.
+    fn is_supplied(&mut self, f: &Finding) -> bool {
+        let Some(call) = f.call.as_ref().filter(|c| c.class == CallClass::Unknown) else { return false };
+        let Some(file) = module_beside(&call.module, self.context.path, self.context.siblings) else {
+            return false;
+        };
+        let text = format!("{}; {} of the same repository is what it imports", f.message, escape(file));
+        self.finding(Level::Block, "module_in_repository", f);
+        if let Some(last) = self.reasons.last_mut() {
+            last.text = text;
+        }
+        true
+    }
+
     fn unknown(&mut self, f: &Finding) {
+        if self.is_supplied(f) {
+            return;
+        }
         let reason = unknown_reason(&f.rule);
         if self.is_vouched_for(f) {
             self.softened = true;
@@ -246,6 +264,9 @@ impl<'a> Judge<'a> {
     }
 
     fn suspicious(&mut self, f: &Finding) {
+        if self.is_supplied(f) {
+            return;
+        }
         if self.is_vouched_for(f) {
             self.softened = true;
             return;
@@ -274,7 +295,7 @@ impl<'a> Judge<'a> {
         };
         let odd = formats.iter().find(|f| !approves(f) && !implied(f));
         if let Some(format) = odd.map(String::as_str).or(formats.is_empty().then_some("unrecognised")) {
-            let format = wb_verdict::escape(format);
+            let format = escape(format);
             self.reason(Level::Block, "approved_formats", format!("format {format} is not approved"));
         }
     }
@@ -290,7 +311,7 @@ impl<'a> Judge<'a> {
             folder(s) == here && SAFE_EXTENSIONS.iter().any(|e| s.to_ascii_lowercase().ends_with(e))
         });
         if let Some(safe) = safe {
-            let text = format!("a pickle, and {} lies beside it: use that", wb_verdict::escape(safe));
+            let text = format!("a pickle, and {} lies beside it: use that", escape(safe));
             self.reason(self.policy.pickle_beside_safe, "pickle_beside_safe_format", text);
         }
     }

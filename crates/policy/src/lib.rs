@@ -9,6 +9,7 @@
 //! only by an exception for the exact SHA-256.
 #![warn(missing_docs)]
 
+mod beside;
 mod context;
 mod decide;
 mod decision;
@@ -17,6 +18,7 @@ mod own;
 mod parse;
 mod policy;
 
+pub use beside::is_module;
 pub use context::{Context, Repo, RepoKind};
 pub use decide::decide;
 pub use decision::{Action, AllowedBlob, AppliedException, Decision, Reason};

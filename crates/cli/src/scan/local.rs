@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use wb_policy::{Context, decide};
+use wb_policy::{Context, decide, is_module};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::{Batch, Job};
 use wb_verdict::Facts;
@@ -30,14 +30,15 @@ pub fn scan(session: &Session, root: &Path) -> Vec<Outcome> {
     outcomes
 }
 
-/// Names of the files beside those judged, if the policy looks at them.
+/// Names of the files beside those judged: modules that a pickle could import, all if the policy looks at them.
 fn siblings(session: &Session, root: &Path, found: &[Found]) -> Vec<String> {
-    if !session.policy.needs_siblings() {
-        return Vec::new();
-    }
-    let name = |path: &Path| path.to_string_lossy().into_owned();
+    let all = session.policy.needs_siblings();
     if root.is_dir() {
-        return found.iter().map(|f| name(&f.relative)).collect();
+        let names = found.iter().map(|f| f.relative.to_string_lossy());
+        return names.filter(|n| all || is_module(n)).map(|n| n.into_owned()).collect();
+    }
+    if !all {
+        return Vec::new();
     }
     let folder = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

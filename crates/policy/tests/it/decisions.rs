@@ -270,3 +270,22 @@ fn what_softens_a_listed_finding_does_not_lift_an_unlisted_one() {
     let digest = exception(&format!("sha256 = \"{DIGEST}\""));
     assert_eq!(decide_on(&digest, &many(malicious(), cap + 1)).action, Action::Allow);
 }
+
+#[test]
+fn a_module_of_the_same_repository_is_vouched_for_by_nobody() {
+    let rebuilt = super::own::finding_of("acme.trees", "X", How::Newobj, CallClass::Unknown, true);
+    let trust = "[[trusted_packages]]\npackages = [\"acme\"]\nowner = \"o\"\nreason = \"r\"";
+    let beside = ["acme/__init__.py".to_string(), "config.json".to_string()];
+    let decided = |siblings: &[String]| {
+        decide_in(&policy(trust), &report(vec![rebuilt.clone()]), Some(&repo()), siblings)
+    };
+    assert_eq!(decided(&[]).action, Action::Allow);
+    assert_eq!(decided(&beside[1..]).action, Action::Allow);
+    let decision = decided(&beside);
+    assert_eq!((decision.action, decision.clause.as_str()), (Action::Block, "module_in_repository"));
+    assert!(decision.reasons[0].text.contains("acme/__init__.py"), "{decision:?}");
+    // A name that is known is not imported from there.
+    let known = super::own::finding_of("numpy", "X", How::Reduce, CallClass::KnownUncatalogued, true);
+    let numpy = ["numpy.py".to_string()];
+    assert_eq!(decide_in(&policy(""), &report(vec![known]), Some(&repo()), &numpy).clause, "suspicious");
+}
