@@ -32,7 +32,8 @@ fn fact(code: &str, callable: &str, line: &str) -> FactKind {
 pub(crate) fn read(text: &str, found: &mut dyn FnMut(FactKind)) {
     let (mut requirements, mut scripts) = (0, 0);
     for line in text.lines() {
-        let bare = line.trim_start_matches([' ', '\t', '-', '"', '\'', ',']).trim_end_matches([' ', '"', '\'', ',']);
+        let bare =
+            line.trim_start_matches([' ', '\t', '-', '"', '\'', ',']).trim_end_matches([' ', '"', '\'', ',']);
         let option = line.trim_start().trim_start_matches(['"', '\'']);
         if bare.is_empty() || option.starts_with('#') {
             continue;
@@ -55,7 +56,9 @@ pub(crate) fn read(text: &str, found: &mut dyn FnMut(FactKind)) {
 
 /// `https` at a usual host.
 fn usual(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("ssh://git@")) else { return false };
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("ssh://git@")) else {
+        return false;
+    };
     let host = rest.split(['/', ':', '?', '#']).next().unwrap_or(rest);
     // What stands before an @ is a user name, whatever it looks like.
     let host = host.rsplit('@').next().unwrap_or(host).to_ascii_lowercase();
@@ -64,7 +67,10 @@ fn usual(url: &str) -> bool {
 
 /// An address in a line, from its scheme to the next blank.
 fn address(line: &str) -> Option<&str> {
-    let at = ["https://", "http://", "ssh://", "ftp://", "git://", "file://"].iter().filter_map(|s| line.find(s)).min()?;
+    let at = ["https://", "http://", "ssh://", "ftp://", "git://", "file://"]
+        .iter()
+        .filter_map(|s| line.find(s))
+        .min()?;
     line.get(at..)?.split([' ', '\t', ';', '"', '\'']).next()
 }
 
@@ -87,13 +93,20 @@ fn requirement(option: &str, bare: &str) -> Option<&'static str> {
     let by_address = bare.starts_with("git+")
         || bare.contains(" @ ") && place.is_some()
         || place.is_some_and(|p| {
-            bare.starts_with(p) && [".whl", ".tar.gz", ".zip"].iter().any(|e| p.split('#').next().is_some_and(|p| p.ends_with(e)))
+            bare.starts_with(p)
+                && [".whl", ".tar.gz", ".zip"]
+                    .iter()
+                    .any(|e| p.split('#').next().is_some_and(|p| p.ends_with(e)))
         });
     if by_address {
         return Some(if place.is_some_and(usual) { "requirement-direct" } else { "requirement-elsewhere" });
     }
     let local = matches!(word, "-e" | "--editable") || option.starts_with("./") && option.ends_with(".whl");
-    local.then_some(if place.is_some_and(|p| !usual(p)) { "requirement-elsewhere" } else { "requirement-direct" })
+    local.then_some(if place.is_some_and(|p| !usual(p)) {
+        "requirement-elsewhere"
+    } else {
+        "requirement-direct"
+    })
 }
 
 /// The keys of an MLmodel file that mlflow follows.
@@ -114,8 +127,8 @@ fn mlmodel(text: &str, found: &mut dyn FnMut(FactKind)) {
                 }
             }
             "code" | "model_code_path" => found(fact("model-code", value, line.trim())),
-            "data" | "model_path" | "pickled_model" | "python_model" | "artifact_path" | "path" | "saved_model_dir"
-            | "model_data" => {
+            "data" | "model_path" | "pickled_model" | "python_model" | "artifact_path" | "path"
+            | "saved_model_dir" | "model_data" => {
                 if let Some(code) = paths::escape_of(value.as_bytes()) {
                     found(FactKind::UnsafePath { code: code.into(), detail: escape(line.trim()) });
                 }
@@ -156,7 +169,11 @@ mod tests {
         ] {
             assert_eq!(codes(line), ["requirement-elsewhere"], "{line}");
         }
-        for line in ["-e .", "git+https://github.com/huggingface/transformers@main", "pkg @ git+https://github.com/a/b"] {
+        for line in [
+            "-e .",
+            "git+https://github.com/huggingface/transformers@main",
+            "pkg @ git+https://github.com/a/b",
+        ] {
             assert_eq!(codes(line), ["requirement-direct"], "{line}");
         }
     }

@@ -1,7 +1,7 @@
 //! Text as source: Python by what it does, notebooks cell by cell, instruction files line by line.
 
-use crate::analyses::python::{self, Unread};
 use crate::analyses::instructions;
+use crate::analyses::python::{self, Unread};
 use crate::cx::Cx;
 use wb_blob::Blob;
 use wb_verdict::{FactKind, escape};
@@ -46,12 +46,16 @@ pub(super) fn read(text: &[u8], signs: bool, cx: &mut Cx<'_>) {
 
 /// A notebook: each code cell is a member, source as if it were a module.
 pub(super) fn notebook(value: &serde_json::Value, cx: &mut Cx<'_>) {
-    let cells = value.get("cells").or_else(|| value.pointer("/worksheets/0/cells")).and_then(|c| c.as_array());
+    let cells =
+        value.get("cells").or_else(|| value.pointer("/worksheets/0/cells")).and_then(|c| c.as_array());
     let Some(cells) = cells.filter(|_| value.get("nbformat").is_some()) else { return };
     cx.fact(None, source("notebook", "", "", "code cells"));
-    for (n, cell) in cells.iter().enumerate().filter(|(_, c)| c.get("cell_type").is_some_and(|t| t == "code")) {
+    for (n, cell) in cells.iter().enumerate().filter(|(_, c)| c.get("cell_type").is_some_and(|t| t == "code"))
+    {
         let text = match cell.get("source").or_else(|| cell.get("input")) {
-            Some(serde_json::Value::Array(lines)) => lines.iter().filter_map(|l| l.as_str()).collect::<String>(),
+            Some(serde_json::Value::Array(lines)) => {
+                lines.iter().filter_map(|l| l.as_str()).collect::<String>()
+            }
             Some(serde_json::Value::String(s)) => s.clone(),
             _ => continue,
         };
@@ -62,7 +66,13 @@ pub(super) fn notebook(value: &serde_json::Value, cx: &mut Cx<'_>) {
         // Lines of IPython's own are no Python.
         let code: String = text
             .lines()
-            .map(|l| if l.trim_start().starts_with(['!', '%', '?']) || l.trim_end().ends_with('?') { "pass" } else { l })
+            .map(|l| {
+                if l.trim_start().starts_with(['!', '%', '?']) || l.trim_end().ends_with('?') {
+                    "pass"
+                } else {
+                    l
+                }
+            })
             .flat_map(|l| [l, "\n"])
             .collect();
         let blob = Blob::from_vec(code.into_bytes());
@@ -80,7 +90,9 @@ fn command(line: &str) -> Option<&str> {
         .strip_prefix('!')
         .or_else(|| line.strip_prefix("%system "))
         .or_else(|| line.strip_prefix("%sx "))
-        .or_else(|| ["%%bash", "%%sh", "%%script", "%%system"].iter().any(|m| line.starts_with(m)).then_some(line))?;
+        .or_else(|| {
+            ["%%bash", "%%sh", "%%script", "%%system"].iter().any(|m| line.starts_with(m)).then_some(line)
+        })?;
     let installs = shell.trim_start().strip_prefix("pip install ").is_some_and(|rest| !rest.contains("://"));
     (!installs).then_some(shell)
 }

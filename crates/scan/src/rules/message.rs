@@ -124,6 +124,7 @@ fn source(code: &str, when: &str, callable: &str) -> String {
     };
     let what = match code {
         "process" | "process-download" => format!("starts a program by {callable}"),
+        "piped-command" => format!("runs what a command fetches or decodes, by {callable}"),
         "attack-command" => format!("runs a command that is an attack by {callable}"),
         "decoded-code" => format!("decodes data and runs it by {callable}"),
         "fetched-code" => format!("fetches data and runs it by {callable}"),

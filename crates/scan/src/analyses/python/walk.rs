@@ -35,7 +35,7 @@ struct Function<'a> {
     body: &'a [Stmt],
     /// Names of the functions around it.
     outer: Names,
-    in_class: bool,
+    in_class: Option<usize>,
     nested: u32,
 }
 
@@ -117,7 +117,8 @@ impl<'a> Walk<'a> {
         let range = at.range();
         let (start, end) = (range.start().to_usize(), range.end().to_usize());
         let text = self.source.get(start..end).unwrap_or_default();
-        let rendering: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+        let rendering: String =
+            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
         let found =
             Found { code, when: When::Call, callable: callable.into(), rendering, offset: start as u64 };
         if let Some(owner) = self.owners.get_mut(self.owner)
@@ -381,9 +382,10 @@ impl<'a> Walk<'a> {
         }
         self.step(outer.len());
         let at = self.functions.len();
-        let in_class = self.class.is_some();
+        let in_class = self.class;
         self.functions.push(Function { name, parameters, body, outer, in_class, nested: self.nested + 1 });
-        self.owners.push(Owner { hook: effects::is_hook(name) || name.starts_with("load_"), ..Owner::default() });
+        self.owners
+            .push(Owner { hook: effects::is_hook(name) || name.starts_with("load_"), ..Owner::default() });
         self.returned.push(Value::TOP);
         if let Some(class) = self.class
             && let Some(methods) = self.classes.get_mut(class)
@@ -424,7 +426,7 @@ impl<'a> Walk<'a> {
     /// Walks the body of a function that was met before.
     fn function(&mut self, at: usize) {
         let Some(f) = self.functions.get_mut(at) else { return };
-        let (parameters, body, nested) = (f.parameters, f.body, f.nested);
+        let (parameters, body, nested, class) = (f.parameters, f.body, f.nested, f.in_class);
         let outer = std::mem::take(&mut f.outer);
         let main = f.name == "__main__" && f.parameters.is_none();
         if nested > MAX_NESTED {
@@ -436,6 +438,10 @@ impl<'a> Walk<'a> {
         let mut own = Names::new();
         if let Some(parameters) = parameters {
             own.extend(parameters.iter().map(|p| (p.name().as_str().to_string(), Value::TOP)));
+            // An instance answers as its class does.
+            if let (Some(class), Some(first)) = (class, parameters.iter_non_variadic_params().next()) {
+                own.insert(first.parameter.name.as_str().to_string(), Value::new(Kind::Class(class), 0));
+            }
         }
         if !main {
             self.scopes.push(outer);
@@ -497,21 +503,32 @@ impl<'a> Walk<'a> {
     /// Joins what was found with when it happens.
     fn ended(mut self) -> Vec<Found> {
         let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (at, function) in self.functions.iter().enumerate().filter(|(_, f)| f.in_class) {
+        for (at, function) in self.functions.iter().enumerate().filter(|(_, f)| f.in_class.is_some()) {
             by_name.entry(function.name).or_default().push(at);
         }
         let mut when = vec![When::Call; self.owners.len()];
-        let hooks: Vec<usize> =
-            self.owners.iter().enumerate().filter(|(_, o)| o.hook).map(|(at, _)| at).collect();
-        for (phase, roots) in [(When::Load, hooks), (When::Import, vec![0])] {
-            let mut todo = roots;
-            while let Some(at) = todo.pop() {
-                let Some(place) = when.get_mut(at) else { continue };
-                if *place == phase {
-                    continue;
-                }
-                *place = phase;
-                let Some(owner) = self.owners.get(at) else { continue };
+        // What importing calls for certain; then what loaders call, and methods of that name on objects not known.
+        let mut todo = vec![0];
+        while let Some(at) = todo.pop() {
+            if let (Some(place), Some(owner)) = (when.get_mut(at), self.owners.get(at))
+                && *place != When::Import
+            {
+                *place = When::Import;
+                todo.extend(owner.calls.iter().map(|f| f + 1));
+            }
+        }
+        let hooks = self.owners.iter().enumerate().filter(|(_, o)| o.hook).map(|(at, _)| at);
+        let imported = when.iter().enumerate().filter(|(_, w)| **w == When::Import).map(|(at, _)| at);
+        let mut todo: Vec<usize> = hooks.chain(imported).collect();
+        let mut seen = vec![false; self.owners.len()];
+        while let Some(at) = todo.pop() {
+            let (Some(place), Some(owner), Some(seen)) =
+                (when.get_mut(at), self.owners.get(at), seen.get_mut(at))
+            else {
+                continue;
+            };
+            if !std::mem::replace(seen, true) {
+                *place = (*place).max(When::Load);
                 todo.extend(owner.calls.iter().map(|f| f + 1));
                 let methods = owner.methods.iter().filter_map(|m| by_name.get(m.as_str()));
                 todo.extend(methods.flatten().map(|f| f + 1));
@@ -548,9 +565,27 @@ fn is_plain_decorator(decorator: &Expr) -> bool {
         d.contains("torch.")
             || matches!(
                 d.rsplit('.').next().unwrap_or(&d),
-                "wraps" | "property" | "staticmethod" | "classmethod" | "lru_cache" | "cache" | "contextmanager"
-                    | "overload" | "fixture" | "dataclass" | "abstractmethod" | "njit" | "jit" | "no_grad"
-                    | "singledispatch" | "route" | "get" | "post" | "command" | "tool" | "deprecated"
+                "wraps"
+                    | "property"
+                    | "staticmethod"
+                    | "classmethod"
+                    | "lru_cache"
+                    | "cache"
+                    | "contextmanager"
+                    | "overload"
+                    | "fixture"
+                    | "dataclass"
+                    | "abstractmethod"
+                    | "njit"
+                    | "jit"
+                    | "no_grad"
+                    | "singledispatch"
+                    | "route"
+                    | "get"
+                    | "post"
+                    | "command"
+                    | "tool"
+                    | "deprecated"
             )
     })
 }
