@@ -17,7 +17,9 @@ impl State {
         match inst.tag() {
             Tag::Object => {
                 let o = self.heap.get_object(inst)?;
-                let (callee, planted, builds) = (o.callee, o.planted, o.builds);
+                let (callee, planted) = (o.callee, o.planted);
+                // One node for many objects: each had its own first BUILD. What any of them planted shows in `planted`.
+                let again = o.builds > 0 && !o.shared;
                 let planted = planted.or_else(|| self.planted_on_class(callee, "__setstate__"));
                 if let Some(f) = planted {
                     // The second BUILD finds the `__setstate__` that the first one set.
@@ -25,13 +27,13 @@ impl State {
                     let _ =
                         self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 0, obs);
                 }
-                self.second_build = builds > 0;
+                self.second_build = again;
                 self.emit(obs, at, How::Build, callee, Args::Items(&[state]), None, false);
                 self.second_build = false;
                 let plants = self.planted_state(state);
                 if let Some(o) = self.heap.object_mut(inst) {
                     o.planted = planted.or(plants);
-                    o.builds = builds.saturating_add(1);
+                    o.builds = o.builds.saturating_add(1);
                     o.state = Some(state);
                 }
                 self.partial_state(inst, callee, state);
@@ -163,11 +165,17 @@ impl State {
     /// Keys that change what a later BUILD does.
     pub(crate) fn note_planted(&mut self, dict: Val, items: &[Val]) {
         for pair in items.chunks_exact(2) {
-            if let [k, v] = *pair
-                && matches!(k.tag(), Tag::Dunder | Tag::Text)
-                && matches!(self.text(k, MAX_KEY).as_deref(), Some(b"__setstate__" | b"__class__"))
-                && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index())
-            {
+            let [k, v] = *pair else { continue };
+            let plants = match k.tag() {
+                Tag::Dunder | Tag::Text => matches!(
+                    self.text(k, MAX_KEY).as_deref(),
+                    Some(b"__setstate__" | b"__class__" | b"__dict__")
+                ),
+                // A key that a call made can be any name.
+                Tag::Object | Tag::Persistent | Tag::Opaque => true,
+                _ => false,
+            };
+            if plants && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index()) {
                 s.planted = Some(v);
             }
         }

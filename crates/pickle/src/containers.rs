@@ -155,19 +155,29 @@ impl State {
         self.hash_all(&keys, at, obs);
     }
 
-    /// All of these are hashed and compared: what was made by a call runs its own `__hash__` and `__eq__`. A class or
-    /// function as such is hashed by its identity.
+    /// All of these are hashed and compared: what was made by a call runs its own `__hash__` and `__eq__`, which hash
+    /// what it was made of and what its state holds. A class or function as such is hashed by its identity.
     pub(crate) fn hash_all(&mut self, values: &[Val], at: u64, obs: &mut dyn Observer) {
-        /// Values inside tuples and frozensets that are followed one by one.
+        /// Values inside containers and objects that are followed one by one.
         const MAX_FOLLOWED: usize = 100_000;
         let mut todo: Vec<Val> = values.iter().rev().copied().filter(|v| !v.is_literal()).collect();
         let mut seen: HashSet<Val> = HashSet::new();
         while let Some(v) = todo.pop() {
             match v.tag() {
-                Tag::Object | Tag::Persistent | Tag::Opaque => self.hash_one(v, at, obs),
+                Tag::Object => {
+                    self.hash_one(v, at, obs);
+                    if !seen.insert(v) {
+                        continue;
+                    }
+                    if let Some(o) = self.heap.get_object(v) {
+                        let parts = [Some(o.args), Some(o.kwargs), o.state];
+                        todo.extend(parts.into_iter().flatten().rev().filter(|v| !v.is_literal()));
+                    }
+                }
+                Tag::Persistent | Tag::Opaque => self.hash_one(v, at, obs),
                 Tag::Node => {
                     let Some(s) = self.heap.get_seq(v) else { continue };
-                    if s.plain || !matches!(s.kind, Kind::Tuple | Kind::FrozenSet) || !seen.insert(v) {
+                    if s.plain || !seen.insert(v) {
                         continue;
                     }
                     if s.dropped || todo.len() + s.items.len() > MAX_FOLLOWED {
@@ -175,7 +185,7 @@ impl State {
                         continue;
                     }
                     let items = s.items.clone();
-                    self.work(items.len() / 64);
+                    self.steps += items.len() as u64;
                     todo.extend(items.into_iter().rev().filter(|v| !v.is_literal()));
                 }
                 _ => {}
@@ -237,7 +247,7 @@ impl State {
     fn foreign(&mut self, to: Val, how: How, items: &[Val], at: u64, obs: &mut dyn Observer) {
         self.fan = 0;
         let (id, on_import, built) = match (to.tag(), self.heap.get_object(to)) {
-            (Tag::Object, Some(o)) => (o.callee, false, o.builds > 0),
+            (Tag::Object, Some(o)) => (o.callee, false, o.builds > 0 && !o.shared),
             (Tag::Global, _) => (to.payload() as u32, true, false),
             _ => match self.callee_id(to) {
                 Some(id) => (id, false, false),

@@ -57,7 +57,12 @@ impl State {
             Tag::Opaque => Value::Opaque,
             Tag::Node | Tag::Object | Tag::Persistent => match self.heap.nodes.get(v.index()) {
                 Some(Node::Seq(s)) => {
-                    let items = self.trees(&s.items, depth, left, s.dropped);
+                    let mut items = self.trees(&s.items, depth, left, s.dropped);
+                    if s.plain
+                        && let Some(rest) = items.last_mut().filter(|v| **v == Value::Truncated)
+                    {
+                        *rest = Value::PlainRest;
+                    }
                     match s.kind {
                         Kind::Tuple => Value::Tuple(items),
                         Kind::List => Value::List(items),
@@ -67,7 +72,8 @@ impl State {
                             let mut pairs = Vec::with_capacity(items.len() / 2);
                             let mut it = items.into_iter();
                             while let Some(k) = it.next() {
-                                pairs.push((k, it.next().unwrap_or(Value::Truncated)));
+                                let rest = if s.plain { Value::PlainRest } else { Value::Truncated };
+                                pairs.push((k, it.next().unwrap_or(rest)));
                             }
                             Value::Dict(pairs)
                         }

@@ -45,6 +45,8 @@ pub(crate) struct Object {
     /// A `__setstate__` that the stream set on the object.
     pub planted: Option<Val>,
     pub builds: u8,
+    /// True for a node that stands for many equal results: its state is that of any of them.
+    pub shared: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +110,8 @@ pub(crate) struct Heap {
 impl Heap {
     /// Bytes of containers and objects kept one by one; beyond, equal ones share a node without contents.
     const KEEP: u64 = 24 << 20;
+    /// Until here a shared node that is no longer plain is replaced by a fresh one.
+    const RENEW: u64 = 96 << 20;
     const NODE: u64 = size_of::<Node>() as u64;
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -135,6 +139,7 @@ impl Heap {
         if self.full()
             && kind != Kind::Tuple
             && let Some(at) = self.shared.get(kind as usize).copied().flatten()
+            && (self.bytes > Self::RENEW || self.is_blank(at))
         {
             let v = Val::new(Tag::Node, u64::from(at));
             self.extend(v, items);
@@ -162,6 +167,15 @@ impl Heap {
         let v = Val::new(Tag::Node, u64::from(at));
         self.extend(v, items);
         v
+    }
+
+    /// True for a shared node that nothing noteworthy went into.
+    fn is_blank(&self, at: u32) -> bool {
+        match self.nodes.get(at as usize) {
+            Some(Node::Seq(s)) => s.plain && s.planted.is_none(),
+            Some(Node::Object(o)) => o.planted.is_none(),
+            _ => false,
+        }
     }
 
     /// Adds items to a container; returns its size as a tree without sharing.
@@ -237,11 +251,21 @@ impl Heap {
     pub(crate) fn object(&mut self, callee: u32, how: How, args: Val, kwargs: Val, exact: bool) -> Val {
         use crate::val::Tag;
         let share = self.full() && !exact;
-        if share && let Some(&at) = self.shared_objects.get(&(callee, how)) {
+        if share
+            && let Some(&at) = self.shared_objects.get(&(callee, how))
+            && (self.bytes > Self::RENEW || self.is_blank(at))
+        {
             return Val::new(Tag::Object, u64::from(at));
         }
-        let at =
-            self.push(Node::Object(Object { callee, args, kwargs, state: None, planted: None, builds: 0 }));
+        let at = self.push(Node::Object(Object {
+            callee,
+            args,
+            kwargs,
+            state: None,
+            planted: None,
+            builds: 0,
+            shared: share,
+        }));
         if share {
             self.shared_objects.insert((callee, how), at);
         }

@@ -177,7 +177,7 @@ pub(crate) fn value(out: &mut String, v: &Value, depth: u32) {
             Ok(())
         }
         Value::Opaque => out.write_str("<unknown>"),
-        Value::Truncated => out.write_str("..."),
+        Value::Truncated | Value::PlainRest => out.write_str("..."),
     };
 }
 

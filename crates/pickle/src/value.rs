@@ -67,6 +67,8 @@ pub enum Value {
     Opaque,
     /// Cut off by the bounds.
     Truncated,
+    /// Cut off by the bounds, but literals and built-in containers of them all the same.
+    PlainRest,
 }
 
 impl Value {
@@ -89,7 +91,7 @@ impl Value {
     /// True if nothing was cut off anywhere inside.
     pub fn is_complete(&self) -> bool {
         match self {
-            Self::Truncated | Self::Str { cut: true, .. } => false,
+            Self::Truncated | Self::PlainRest | Self::Str { cut: true, .. } => false,
             Self::Bytes { len, head } => head.len() as u64 == *len,
             Self::Tuple(v) | Self::List(v) | Self::Set(v) | Self::FrozenSet(v) => {
                 v.iter().all(Self::is_complete)

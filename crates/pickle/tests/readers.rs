@@ -107,6 +107,12 @@ fn keys_and_members_are_hashed() {
     expect(&cat(&[b"\x80\x04}K\x01", made, b"\x86Ns."]), &["Hash"]);
     expect(&cat(&[b"\x80\x04cbuiltins\nset\n](", made, b"e\x85R."]), &["Hash"]);
     expect(&cat(&[b"\x80\x04ccollections\nOrderedDict\n]", made, b"N\x86a\x85R."]), &["Hash"]);
+    // What a key was made of and what its state holds.
+    expect(&cat(&[b"\x80\x04}cn\nD\n(", made, b"tRNs."]), &["hash(n.D(...))", "hash(m.C(...))"]);
+    expect(
+        &cat(&[b"\x80\x04}cn\nD\n)\x81}", &s("x"), made, b"sbNs."]),
+        &["hash(n.D(...))", "hash(m.C(...))"],
+    );
     // Values, items of lists, classes and functions are not.
     for quiet in [
         cat(&[b"\x80\x04}K\x01", made, b"s."]),

@@ -566,3 +566,38 @@ fn functions_that_are_mapped_are_called_for_each_item() {
         cat(&[b"\x80\x04citertools\nstarmap\ncposix\nsystem\n](", &s("a"), b"\x85", &s("b"), b"\x85e\x86R."]);
     expect(&stream, &["posix.system('a')", "posix.system('b')"]);
 }
+
+#[test]
+fn many_objects_with_a_state_each_are_not_taken_for_one_with_many() {
+    // Far beyond what is kept one by one.
+    let mut stream = b"\x80\x04](".to_vec();
+    for i in 0..400_000u32 {
+        stream.extend(b"cm\nC\n)\x81}X\x01\0\0\0aJ");
+        stream.extend(i.to_le_bytes());
+        stream.extend(b"sb");
+    }
+    // One of them plants; those after it do not.
+    stream.extend(b"cm\nC\n)\x81}X\x0c\0\0\0__setstate__cn\nf\nsb");
+    stream.extend(b"cm\nC\n)\x81}X\x01\0\0\0aK\x01sb");
+    stream.extend(b"e.");
+    let mut seen = Builds::default();
+    Machine::new(&Blob::from_vec(stream), 0, &Budget::new(Limits::default())).run(&mut seen);
+    assert_eq!(seen, Builds { all: 400_002, tampered: 0, unplain: 1 });
+}
+
+#[derive(Default, Debug, PartialEq)]
+struct Builds {
+    all: u32,
+    tampered: u32,
+    unplain: u32,
+}
+
+impl wb_pickle::Observer for Builds {
+    fn call(&mut self, call: &wb_pickle::PendingCall<'_>) {
+        if format!("{:?}", call.how) == "Build" {
+            self.all += 1;
+            self.tampered += u32::from(call.tampered);
+            self.unplain += u32::from(!call.plain());
+        }
+    }
+}
