@@ -150,7 +150,7 @@ fn is_container(value: &Value) -> bool {
 pub(super) fn are_pairs(pairs: &[Value]) -> bool {
     pairs.iter().all(|pair| match pair {
         Value::List(pair) | Value::Tuple(pair) => pair.len() == 2,
-        Value::Truncated => true,
+        Value::Truncated | Value::PlainRest => true,
         _ => false,
     })
 }

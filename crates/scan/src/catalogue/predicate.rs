@@ -45,9 +45,10 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         How::Build if entry.args == Args::ModelFormula && call.plain_args => {
             return as_class(text_run::formula_state(cat, call.args.first()));
         }
-        // torch keeps the versions of a model's modules as an attribute of its state dict. Nothing else looks at it.
-        How::Build if call.module == "collections" && call.plain_args && is_metadata(call.args) => {
-            return Harmless;
+        // These keep what they are given as attributes and look at none of it. Whoever is handed such an object later
+        // is asked about it then; what is written into it after its state is a use of its own.
+        How::Build if matches!(call.module, "collections" | "types" | "argparse") => {
+            return yes(call.plain_args);
         }
         // Where arguments must be plain, so must what a state holds: such classes look into it.
         How::Build if matches!(entry.args, Args::Plain | Args::Inert | Args::Dtype) => {
@@ -268,11 +269,6 @@ fn array_made(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome 
 }
 
 /// A dict of the stream's own, or pairs.
-/// `{'_metadata': ...}`.
-fn is_metadata(state: &[Value]) -> bool {
-    matches!(state, [Value::Dict(pairs)] if pairs.iter().all(|(k, _)| k.as_str() == Some("_metadata")))
-}
-
 fn is_mapping(value: &Value) -> bool {
     match value {
         Value::Dict(_) => true,
