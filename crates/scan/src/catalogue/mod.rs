@@ -186,6 +186,8 @@ mod attack_tests;
 #[cfg(test)]
 mod compile_tests;
 #[cfg(test)]
+mod gadget_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod withheld_tests;

@@ -72,7 +72,7 @@ pub(super) fn formula_state(cat: &Catalogue<'_>, state: Option<&Value>) -> CallC
         match whole_text(formula) {
             None => return CallClass::KnownUncatalogued,
             Some(text) if is_plain_formula(text) => {}
-            Some(text) if identifiers(text).any(|word| word.contains("__") || cat.is_code_word(word)) => {
+            Some(text) if identifiers(text).any(|word| is_code(cat, word)) => {
                 return CallClass::Dangerous { effect: Effect::Code };
             }
             Some(_) => worst = CallClass::CarriesCode,
@@ -125,6 +125,12 @@ fn is_plain_formula(text: &str) -> bool {
         }
     }
     true
+}
+
+/// A word that no formula over columns needs. `eval` and the like are ordinary words in models, not here.
+fn is_code(cat: &Catalogue<'_>, word: &str) -> bool {
+    const BUILTINS: [&str; 8] = ["eval", "exec", "open", "compile", "getattr", "globals", "locals", "vars"];
+    word.contains("__") || BUILTINS.contains(&word) || cat.is_code_word(word)
 }
 
 fn identifiers(text: &str) -> impl Iterator<Item = &str> {
