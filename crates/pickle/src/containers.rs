@@ -8,7 +8,7 @@ use crate::calls::module_key;
 use crate::heap::Kind;
 use crate::observer::{Args, Observer};
 use crate::opcode as op;
-use crate::state::State;
+use crate::state::{NO_MARK, State, UNDERFLOW};
 use crate::val::{Tag, Val};
 use std::collections::HashSet;
 use wb_verdict::How;
@@ -17,14 +17,28 @@ const NO_METHOD: &str = "the object has no such method";
 const ODD: &str = "odd number of items";
 
 impl State {
+    /// The opcodes that fill or make a container of what is on the stack.
+    pub(crate) fn fill(&mut self, code: u8, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
+        let len = self.stack.len();
+        let from = match code {
+            op::APPEND if len < self.fence() + 2 => return Err(UNDERFLOW),
+            op::APPEND => len - 1,
+            op::SETITEM if len < self.fence() + 3 => return Err(UNDERFLOW),
+            op::SETITEM => len - 2,
+            _ => self.pop_mark().ok_or(NO_MARK)?,
+        };
+        match code {
+            op::LIST | op::DICT | op::FROZENSET => self.container(code, from, at, obs),
+            // What is filled lies below the mark.
+            _ if from <= self.fence() => Err(UNDERFLOW),
+            op::SETITEM | op::SETITEMS => self.set_items(from, at, obs),
+            op::ADDITEMS => self.append(from, How::AddItems, at, obs),
+            _ => self.append(from, How::Append, at, obs),
+        }
+    }
+
     /// APPEND, APPENDS, ADDITEMS: the items from `from` on go into the value below them.
-    pub(crate) fn append(
-        &mut self,
-        from: usize,
-        how: How,
-        at: u64,
-        obs: &mut dyn Observer,
-    ) -> Result<(), &'static str> {
+    fn append(&mut self, from: usize, how: How, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
         self.fan = 0;
         let items = self.stack.split_off(from);
         let Some(&to) = self.stack.last() else { return Ok(()) };
@@ -56,12 +70,7 @@ impl State {
     }
 
     /// SETITEM, SETITEMS.
-    pub(crate) fn set_items(
-        &mut self,
-        from: usize,
-        at: u64,
-        obs: &mut dyn Observer,
-    ) -> Result<(), &'static str> {
+    fn set_items(&mut self, from: usize, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
         self.fan = 0;
         let mut items = self.stack.split_off(from);
         let odd = items.len() % 2 == 1;
@@ -94,7 +103,7 @@ impl State {
     }
 
     /// LIST, DICT, FROZENSET: a container of the items from `from` on.
-    pub(crate) fn container(
+    fn container(
         &mut self,
         code: u8,
         from: usize,

@@ -5,13 +5,10 @@ use crate::heap::Kind;
 use crate::literal::le_uint;
 use crate::observer::Observer;
 use crate::opcode as op;
-use crate::state::{Flow, State};
+use crate::state::{Flow, NO_MARK, State, UNDERFLOW};
 use crate::val::{Tag, Val};
 use crate::weights_only;
 use wb_verdict::How;
-
-const UNDERFLOW: &str = "stack underflow";
-const NO_MARK: &str = "no mark on the stack";
 
 /// Length of each opcode with a number of fixed size, else 0.
 const NUMBER: [u8; 256] = {
@@ -254,64 +251,16 @@ impl State {
                     dirty!();
                     p += 1;
                 }
-                op::APPEND => {
-                    if self.stack.len() < self.fence() + 2 {
-                        fail!(UNDERFLOW);
-                    }
-                    let done = self.append(self.stack.len() - 1, How::Append, base + p as u64, obs);
-                    dirty!();
-                    if let Err(what) = done {
-                        steps += 1;
-                        fail!(what)
-                    }
-                    p += 1;
-                }
-                op::APPENDS | op::ADDITEMS => {
-                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
-                    if from <= self.fence() {
-                        fail!(UNDERFLOW);
-                    }
-                    let how = if code == op::APPENDS { How::Append } else { How::AddItems };
-                    if how == How::AddItems {
-                        outside!(op::ADDITEMS);
-                    }
-                    let done = self.append(from, how, base + p as u64, obs);
-                    dirty!();
-                    if let Err(what) = done {
-                        steps += 1;
-                        fail!(what)
-                    }
-                    p += 1;
-                }
-                op::SETITEM => {
-                    if self.stack.len() < self.fence() + 3 {
-                        fail!(UNDERFLOW);
-                    }
-                    let done = self.set_items(self.stack.len() - 2, base + p as u64, obs);
-                    dirty!();
-                    if let Err(what) = done {
-                        steps += 1;
-                        fail!(what)
-                    }
-                    p += 1;
-                }
-                op::SETITEMS => {
-                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
-                    if from <= self.fence() {
-                        fail!(UNDERFLOW);
-                    }
-                    let done = self.set_items(from, base + p as u64, obs);
-                    dirty!();
-                    if let Err(what) = done {
-                        steps += 1;
-                        fail!(what)
-                    }
-                    p += 1;
-                }
-                op::LIST | op::DICT | op::FROZENSET => {
-                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
+                op::APPEND
+                | op::APPENDS
+                | op::ADDITEMS
+                | op::SETITEM
+                | op::SETITEMS
+                | op::LIST
+                | op::DICT
+                | op::FROZENSET => {
                     outside!(code);
-                    let done = self.container(code, from, base + p as u64, obs);
+                    let done = self.fill(code, base + p as u64, obs);
                     dirty!();
                     if let Err(what) = done {
                         steps += 1;
@@ -428,104 +377,29 @@ impl State {
                     dirty!();
                     p += 1;
                 }
-                op::STACK_GLOBAL => {
-                    let at = base + p as u64;
-                    if self.stack.len() < self.fence() + 2 {
-                        fail!(UNDERFLOW);
-                    }
-                    let (Some(name), Some(module)) = (self.stack.pop(), self.stack.pop()) else {
-                        fail!(UNDERFLOW)
-                    };
+                op::STACK_GLOBAL
+                | op::REDUCE
+                | op::NEWOBJ
+                | op::NEWOBJ_EX
+                | op::OBJ
+                | op::BUILD
+                | op::BINPERSID => {
+                    outside!(code);
+                    let done = self.object_opcode(code, base + p as u64, obs);
                     dirty!();
-                    outside!(op::STACK_GLOBAL);
-                    let v = match self.stack_global(module, name, at, obs) {
-                        Ok(v) => v,
-                        Err(what) => {
+                    match done {
+                        Ok(None) => p += 1,
+                        Ok(Some(next)) => {
+                            p += 1;
                             steps += 1;
-                            fail!(what)
+                            self.clean_since = next;
+                            leave!(Flow::Skip { from: base + p as u64, to: next });
                         }
-                    };
-                    self.stack.push(v);
-                    p += 1;
-                }
-                op::REDUCE | op::NEWOBJ => {
-                    let at = base + p as u64;
-                    if self.stack.len() < self.fence() + 2 {
-                        fail!(UNDERFLOW);
-                    }
-                    let (Some(args), Some(callee)) = (self.stack.pop(), self.stack.pop()) else {
-                        fail!(UNDERFLOW)
-                    };
-                    dirty!();
-                    let how = if code == op::REDUCE { How::Reduce } else { How::Newobj };
-                    match self.call(Target { callee, how, at }, args, None, obs) {
-                        Ok(v) => self.stack.push(v),
                         Err(what) => {
                             steps += 1;
                             fail!(what)
                         }
                     }
-                    p += 1;
-                }
-                op::NEWOBJ_EX => {
-                    let at = base + p as u64;
-                    if self.stack.len() < self.fence() + 3 {
-                        fail!(UNDERFLOW);
-                    }
-                    let (Some(kwargs), Some(args), Some(callee)) =
-                        (self.stack.pop(), self.stack.pop(), self.stack.pop())
-                    else {
-                        fail!(UNDERFLOW)
-                    };
-                    dirty!();
-                    outside!(op::NEWOBJ_EX);
-                    match self.call(Target { callee, how: How::NewobjEx, at }, args, Some(kwargs), obs) {
-                        Ok(v) => self.stack.push(v),
-                        Err(what) => {
-                            steps += 1;
-                            fail!(what)
-                        }
-                    }
-                    p += 1;
-                }
-                op::BUILD => {
-                    let at = base + p as u64;
-                    if self.stack.len() < self.fence() + 2 {
-                        fail!(UNDERFLOW);
-                    }
-                    let Some(state) = self.stack.pop() else { fail!(UNDERFLOW) };
-                    let Some(&inst) = self.stack.last() else { fail!(UNDERFLOW) };
-                    dirty!();
-                    p += 1;
-                    if let Some(next) = self.build(inst, state, at, obs) {
-                        steps += 1;
-                        self.clean_since = next;
-                        leave!(Flow::Skip { from: base + p as u64, to: next });
-                    }
-                }
-                op::OBJ => {
-                    let at = base + p as u64;
-                    let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
-                    dirty!();
-                    let items = self.stack.split_off(from);
-                    let Some((&callee, args)) = items.split_first() else { fail!(UNDERFLOW) };
-                    let args = self.heap.seq(Kind::Tuple, args);
-                    outside!(op::OBJ);
-                    match self.call(Target { callee, how: How::Obj, at }, args, None, obs) {
-                        Ok(v) => self.stack.push(v),
-                        Err(what) => {
-                            steps += 1;
-                            fail!(what)
-                        }
-                    }
-                    p += 1;
-                }
-                op::BINPERSID => {
-                    let at = base + p as u64;
-                    let Some(id) = self.pop() else { fail!(UNDERFLOW) };
-                    dirty!();
-                    self.persistent(id, at, obs);
-                    p += 1;
                 }
                 op::EXT1 | op::EXT2 | op::EXT4 => {
                     let (n, size) = match code {

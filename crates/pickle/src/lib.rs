@@ -19,6 +19,7 @@ mod machine;
 mod memo;
 mod names;
 mod nested;
+mod objects;
 mod observer;
 mod opcode;
 mod reach;

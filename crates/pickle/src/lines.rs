@@ -3,10 +3,8 @@
 use crate::literal::int_text_is_odd;
 use crate::observer::Observer;
 use crate::opcode as op;
-use crate::state::{Flow, State};
+use crate::state::{Flow, State, UNDERFLOW};
 use crate::val::{Tag, Val};
-
-const UNDERFLOW: &str = "stack underflow";
 
 /// The index of a GET or PUT line as `int(line)` reads it. The Python reader takes indices of any size: those beyond
 /// 64 bits share what is left of the number space by their digits.

@@ -61,7 +61,8 @@ pub struct Machine {
     start: u64,
     at: u64,
     budget: Budget,
-    fork: Option<Box<(State, u64)>>,
+    /// Other readings of frames that opcodes cross, each from the first such place that it reads otherwise.
+    forks: Vec<(State, u64)>,
     skips: Vec<(State, u64)>,
     cloned: u64,
     /// Opcodes followed in second readings of arrays.
@@ -88,7 +89,7 @@ impl Machine {
             start,
             at: start,
             budget: budget.clone(),
-            fork: None,
+            forks: Vec::new(),
             skips: Vec::new(),
             cloned: 0,
             watched: 0,
@@ -101,7 +102,7 @@ impl Machine {
         self.state = State::new(source, start);
         self.start = start;
         self.at = start;
-        self.fork = None;
+        self.forks.clear();
         self.skips.clear();
         self.cloned = 0;
         self.watched = 0;
@@ -111,8 +112,7 @@ impl Machine {
     pub fn run(&mut self, obs: &mut dyn Observer) -> Run {
         let end = self.run_one(obs, u64::MAX);
         let mut run = self.summary(end);
-        if let Some(fork) = self.fork.take() {
-            let (state, at) = *fork;
+        for (state, at) in std::mem::take(&mut self.forks) {
             let linear = std::mem::replace(&mut self.state, state);
             self.at = at;
             let end = self.run_one(obs, u64::MAX);
@@ -314,9 +314,20 @@ impl Machine {
             other.file_reader = true;
             let from = other.frame_end;
             other.frame_end = from.saturating_add(len);
-            self.fork.get_or_insert_with(|| Box::new((other, from)));
+            Self::fork(&mut self.forks, other, from);
         }
         s.frame_end = if end > s.len { u64::MAX } else { end };
+    }
+
+    /// Keeps another reading. A buffered file reads small frames as memory does and large ones apart, so it can take
+    /// the other way at any of several places.
+    fn fork(forks: &mut Vec<(State, u64)>, other: State, at: u64) {
+        const MAX_FORKS: usize = 8;
+        const MAX_HELD: u64 = 64 << 20;
+        let held: u64 = forks.iter().map(|(s, _)| s.held()).sum();
+        if forks.is_empty() || (forks.len() < MAX_FORKS && held + other.held() <= MAX_HELD) {
+            forks.push((other, at));
+        }
     }
 
     /// The opcode at `at` crosses the end of its frame: readers differ from here on.
@@ -333,12 +344,10 @@ impl Machine {
         let code = s.source.blob.read_range(at..at + 1).map_err(End::Io)?;
         let Some(&code) = code.first() else { return Ok(()) };
         if !s.file_reader {
-            if self.fork.is_none() {
-                let mut other = s.clone();
-                other.file_reader = true;
-                other.frame_end = frame_end;
-                self.fork = Some(Box::new((other, at)));
-            }
+            let mut other = s.clone();
+            other.file_reader = true;
+            other.frame_end = frame_end;
+            Self::fork(&mut self.forks, other, at);
             return Ok(());
         }
         // The rest of the frame is dropped and the argument read from the frame's end.

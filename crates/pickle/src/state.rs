@@ -8,6 +8,9 @@ use crate::observer::Observer;
 use crate::val::{Tag, Val};
 use std::collections::{BTreeMap, HashSet};
 
+pub(crate) const UNDERFLOW: &str = "stack underflow";
+pub(crate) const NO_MARK: &str = "no mark on the stack";
+
 /// Why the inner loop came back.
 pub(crate) enum Flow {
     /// It needs this many bytes from this offset on.

@@ -148,3 +148,19 @@ fn a_buffer_of_an_object_is_asked_of_the_object() {
     expect(b"\x80\x05cm\nC\n)\x81\x98.", &["Indirect", "__buffer__"]);
     assert!(!run(b"\x80\x05\x96\x01\0\0\0\0\0\0\0N\x98.").contains("Indirect"));
 }
+
+#[test]
+fn a_buffered_file_takes_the_other_way_at_the_second_frame() {
+    // Both frames end inside a number. Read on as memory does, the first is followed by two values to pop, cut off by
+    // one only; the second is followed by STOP, which cut off is the number's last byte.
+    let stream = cat(&[
+        b"\x80\x04\x95\x02\0\0\0\0\0\0\0J\0\0\0\0N00",
+        b"\x95\x02\0\0\0\0\0\0\0J\0\0\0\0.",
+        &s("posix"),
+        &s("system"),
+        b"\x93",
+        &s("id"),
+        b"\x85R.",
+    ]);
+    expect(&stream, &["end Stop(34)", "pickle-frame-straddle", "posix.system('id')"]);
+}
