@@ -26,6 +26,15 @@ const PLACES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Containers for what is code or an instruction by its name, which it keeps.
+const NAMED_PLACES: &[(&str, &str)] = &[
+    (
+        "member of a zip",
+        "[[files.x.zip.entries]]\nname = \"code/NAME\"\ndeflate = true\ndata.part = \"payload\"\n",
+    ),
+    ("member of a tar", "[files.x]\ntar.members = [{ name = \"NAME\", data = { part = \"payload\" } }]\n"),
+];
+
 fn wrapped(place: &str, payload: &[u8]) -> Vec<u8> {
     let mut hex = String::new();
     payload.iter().for_each(|b| write!(hex, "{b:02x}").expect("a String takes it"));
@@ -44,11 +53,13 @@ fn a_moved_payload_stays_blocked_and_a_moved_twin_stays_allowed() {
         }
         let twin = recipe.twin().expect("builds").unwrap_or_default();
         let hostile = recipe.build().expect("builds");
-        let ([(_, bad)], [(_, good)]) = (hostile.as_slice(), twin.as_slice()) else { continue };
+        let ([(name, bad)], [(_, good)]) = (hostile.as_slice(), twin.as_slice()) else { continue };
         if bad.len() > 100_000 {
             continue;
         }
-        for (place, container) in PLACES {
+        let places = if recipe.by_name { NAMED_PLACES } else { PLACES };
+        for (place, container) in places {
+            let container = &container.replace("NAME", name);
             let moved = engine("model.bin", wrapped(container, bad));
             let found = moved.report.findings.iter().any(|f| f.verdict >= Verdict::Suspicious);
             if !moved.blocked || !found {

@@ -147,7 +147,6 @@ fn every_format_has_a_hostile_and_a_benign_recipe() {
 
 /// Formats that have no recipe of one side, and why.
 const ONE_SIDED_FORMATS: &[(&str, &str, &str)] = &[
-    ("executable", "benign", "a program has no harmless form: being one is the finding"),
     ("pdf-actions", "benign", "reported as pdf"),
     ("pdf-actions", "hostile", "reported as pdf; see MED-pdf-launch"),
     ("recognised", "benign", "reported under the names of the formats it recognises; see REC-*"),

@@ -37,6 +37,12 @@ pub(super) fn of_place(place: &Location, name: &str) -> Role {
     of_name(path)
 }
 
+/// True if every function of the file is an entrance: torch.hub calls them by name.
+pub(super) fn is_entrance(place: &Location, name: &str) -> bool {
+    let path = if place.path.is_empty() { name } else { place.path.rsplit('!').next().unwrap_or(name) };
+    path.rsplit(['/', '\\']).next() == Some("hubconf.py")
+}
+
 fn of_name(path: &str) -> Role {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.').unwrap_or((&file, ""));
@@ -45,13 +51,15 @@ fn of_name(path: &str) -> Role {
         "ipynb" => return Role::Notebook,
         "sh" | "bash" | "zsh" => return Role::Script,
         "bat" | "cmd" | "ps1" | "pl" | "rb" | "lua" | "js" | "mjs" => return Role::Instruction,
-        "txt" if stem.starts_with("requirements") || stem.ends_with("requirements") => return Role::Requirements,
+        "txt" if stem.starts_with("requirements") || stem.ends_with("requirements") => {
+            return Role::Requirements;
+        }
         _ => {}
     }
     match file.as_str() {
         "mlmodel" => Role::MlModel,
-        "conda.yaml" | "conda.yml" | "environment.yml" | "environment.yaml" | "python_env.yaml" | "pyproject.toml"
-        | "setup.cfg" | "pipfile" => Role::Environment,
+        "conda.yaml" | "conda.yml" | "environment.yml" | "environment.yaml" | "python_env.yaml"
+        | "pyproject.toml" | "setup.cfg" | "pipfile" => Role::Environment,
         "dockerfile" | "makefile" => Role::Script,
         "jenkinsfile" => Role::Instruction,
         // Its paths, templates and messages are facts of their own.

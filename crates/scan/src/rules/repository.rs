@@ -180,6 +180,7 @@ pub(super) fn is_opt_in(rule: &str) -> bool {
 /// The rule for what source does, under the name it is asked for by.
 pub(super) fn rule(code: &str, when: &str, place: &Location, name: &str) -> Option<&'static Rule> {
     match names::of_place(place, name) {
+        Role::Python if when == "call" && names::is_entrance(place, name) => python(code, "load"),
         Role::Python => python(code, when),
         Role::Notebook => (code == "notebook").then_some(&OPT_IN),
         Role::Requirements | Role::Environment => match code {
@@ -248,6 +249,7 @@ mod tests {
     fn the_moment_decides_and_so_does_the_name() {
         assert_eq!(id("process", "import", "handler.py"), Some("WB-REP-004"));
         assert_eq!(id("process", "call", "handler.py"), Some("WB-REP-010"));
+        assert_eq!(id("process", "call", "hubconf.py"), Some("WB-REP-004"));
         assert_eq!(id("process", "import", "notes.txt"), None);
         assert_eq!(id("decoded-code", "call", "setup.py"), Some("WB-REP-002"));
         assert_eq!(id("requirement-elsewhere", "", "requirements.txt"), Some("WB-REP-020"));

@@ -376,7 +376,7 @@ pub(super) fn is_startup(text: &str) -> bool {
 }
 
 /// A command line that runs what it fetches or decodes, without a look. Installers are honest examples.
-pub(crate) fn is_piped(command: &str) -> bool {
+pub(super) fn is_piped(command: &str) -> bool {
     let piped = ["| sh", "|sh", "| bash", "|bash", "| python", "|python", "| sudo", "| zsh"]
         .iter()
         .any(|p| command.contains(p));
@@ -425,57 +425,77 @@ pub(super) fn is_download(command: &str) -> bool {
 
 /// Methods that loaders call: their own code and what it calls runs when the model is loaded or used.
 pub(super) fn is_hook(name: &str) -> bool {
-    matches!(
-        name,
-        "__init__"
-            | "__new__"
-            | "__call__"
-            | "__setstate__"
-            | "__reduce__"
-            | "__reduce_ex__"
-            | "__init_subclass__"
-            | "__set_name__"
-            | "__class_getitem__"
-            | "__getattr__"
-            | "__del__"
-            | "__post_init__"
-            | "__enter__"
-            | "forward"
-            | "from_pretrained"
-            | "_from_pretrained"
-            | "load"
-            | "_load"
-            | "load_model"
-            | "load_context"
-            | "_load_pyfunc"
-            | "predict"
-            | "predict_stream"
-            | "generate"
-            | "initialize"
-            | "handle"
-            | "preprocess"
-            | "postprocess"
-            | "inference"
-            | "build"
-            | "call"
-            | "get_config"
-            | "from_config"
-            | "tokenize"
-            | "_tokenize"
-            | "encode"
-            | "decode"
-            | "_info"
-            | "_split_generators"
-            | "_generate_examples"
-            | "model_fn"
-            | "input_fn"
-            | "predict_fn"
-            | "output_fn"
-            | "reset_parameters"
-            | "post_init"
-            | "_init_weights"
-            | "save_pretrained"
-    )
+    is_entry(name)
+        || matches!(
+            name,
+            "__init__"
+                | "__new__"
+                | "__call__"
+                | "__setstate__"
+                | "__reduce__"
+                | "__reduce_ex__"
+                | "__init_subclass__"
+                | "__set_name__"
+                | "__class_getitem__"
+                | "__getattr__"
+                | "__del__"
+                | "__post_init__"
+                | "__enter__"
+                | "forward"
+                | "from_pretrained"
+                | "_from_pretrained"
+                | "load"
+                | "_load"
+                | "load_model"
+                | "load_context"
+                | "_load_pyfunc"
+                | "predict"
+                | "predict_stream"
+                | "generate"
+                | "initialize"
+                | "handle"
+                | "preprocess"
+                | "postprocess"
+                | "inference"
+                | "build"
+                | "call"
+                | "get_config"
+                | "from_config"
+                | "tokenize"
+                | "_tokenize"
+                | "encode"
+                | "decode"
+                | "_info"
+                | "_split_generators"
+                | "_generate_examples"
+                | "model_fn"
+                | "input_fn"
+                | "predict_fn"
+                | "output_fn"
+                | "reset_parameters"
+                | "post_init"
+                | "_init_weights"
+                | "save_pretrained"
+        )
+}
+
+/// Functions of a module that loaders and servers call.
+pub(super) fn is_entry(name: &str) -> bool {
+    name.starts_with("load")
+        || matches!(
+            name,
+            "_load_pyfunc"
+                | "from_pretrained"
+                | "predict"
+                | "handle"
+                | "initialize"
+                | "inference"
+                | "model_fn"
+                | "input_fn"
+                | "predict_fn"
+                | "output_fn"
+                | "__getattr__"
+        )
 }
 
 #[cfg(test)]

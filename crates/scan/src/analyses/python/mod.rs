@@ -7,14 +7,16 @@
 
 mod calls;
 mod effects;
+mod external;
 mod fold;
+mod moments;
 mod value;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use effects::{is_attack, is_piped};
+pub(crate) use effects::is_attack;
 use wb_python::{Limits, Reason};
 
 /// When an effect happens.

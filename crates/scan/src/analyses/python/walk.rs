@@ -26,16 +26,17 @@ pub(super) struct Owner {
     pub calls: Vec<usize>,
     /// Methods it calls on objects that are not known.
     pub methods: Vec<String>,
-    hook: bool,
+    /// Loaders call it.
+    pub hook: bool,
 }
 
-struct Function<'a> {
-    name: &'a str,
+pub(super) struct Function<'a> {
+    pub name: &'a str,
     parameters: Option<&'a Parameters>,
     body: &'a [Stmt],
     /// Names of the functions around it.
     outer: Names,
-    in_class: Option<usize>,
+    pub in_class: Option<usize>,
     nested: u32,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Walk<'a> {
     pub depth: u32,
     pub owners: Vec<Owner>,
     pub owner: usize,
-    functions: Vec<Function<'a>>,
+    pub functions: Vec<Function<'a>>,
     /// What functions return, from the round before and of this one.
     pub returns: Vec<Value>,
     returned: Vec<Value>,
@@ -94,7 +95,7 @@ pub(super) fn module(source: &str, body: &[Stmt], names: &Names, depth: u32) -> 
             return Err(Unread::TooMuch("the source is too intricate to follow".into()));
         }
         if round == ROUNDS || walk.functions.is_empty() {
-            return Ok(walk.ended());
+            return Ok(super::moments::told(walk));
         }
         returns = walk.returned;
         attributes = walk.attributes;
@@ -384,8 +385,8 @@ impl<'a> Walk<'a> {
         let at = self.functions.len();
         let in_class = self.class;
         self.functions.push(Function { name, parameters, body, outer, in_class, nested: self.nested + 1 });
-        self.owners
-            .push(Owner { hook: effects::is_hook(name) || name.starts_with("load_"), ..Owner::default() });
+        let hook = if in_class.is_some() { effects::is_hook(name) } else { effects::is_entry(name) };
+        self.owners.push(Owner { hook, ..Owner::default() });
         self.returned.push(Value::TOP);
         if let Some(class) = self.class
             && let Some(methods) = self.classes.get_mut(class)
@@ -498,51 +499,6 @@ impl<'a> Walk<'a> {
         let value = self.eval(body);
         self.scopes.pop();
         Value::top(value.taints())
-    }
-
-    /// Joins what was found with when it happens.
-    fn ended(mut self) -> Vec<Found> {
-        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (at, function) in self.functions.iter().enumerate().filter(|(_, f)| f.in_class.is_some()) {
-            by_name.entry(function.name).or_default().push(at);
-        }
-        let mut when = vec![When::Call; self.owners.len()];
-        // What importing calls for certain; then what loaders call, and methods of that name on objects not known.
-        let mut todo = vec![0];
-        while let Some(at) = todo.pop() {
-            if let (Some(place), Some(owner)) = (when.get_mut(at), self.owners.get(at))
-                && *place != When::Import
-            {
-                *place = When::Import;
-                todo.extend(owner.calls.iter().map(|f| f + 1));
-            }
-        }
-        let hooks = self.owners.iter().enumerate().filter(|(_, o)| o.hook).map(|(at, _)| at);
-        let imported = when.iter().enumerate().filter(|(_, w)| **w == When::Import).map(|(at, _)| at);
-        let mut todo: Vec<usize> = hooks.chain(imported).collect();
-        let mut seen = vec![false; self.owners.len()];
-        while let Some(at) = todo.pop() {
-            let (Some(place), Some(owner), Some(seen)) =
-                (when.get_mut(at), self.owners.get(at), seen.get_mut(at))
-            else {
-                continue;
-            };
-            if !std::mem::replace(seen, true) {
-                *place = (*place).max(When::Load);
-                todo.extend(owner.calls.iter().map(|f| f + 1));
-                let methods = owner.methods.iter().filter_map(|m| by_name.get(m.as_str()));
-                todo.extend(methods.flatten().map(|f| f + 1));
-            }
-        }
-        let mut out = Vec::new();
-        for (owner, when) in self.owners.iter_mut().zip(when) {
-            super::calls::chains(&mut owner.found, when);
-            for mut found in owner.found.drain(..) {
-                found.when = found.when.max(when);
-                out.push(found);
-            }
-        }
-        out
     }
 }
 
