@@ -82,6 +82,8 @@ pub(super) fn are_arrays(cat: &Catalogue<'_>, values: &[Value]) -> bool {
             (made_by.starts_with("numpy.") && !made_by.ends_with(".scalar"))
                 || made_by.starts_with("pandas.")
                 || made_by.starts_with("scipy.sparse.")
+                // Time zones of indexes.
+                || ["pytz.", "dateutil.tz.", "datetime.", "zoneinfo."].iter().any(|m| made_by.starts_with(m))
         }
         Value::Global { module, name } => uncalled_data(cat, module, name),
         _ => false,

@@ -113,6 +113,14 @@ fn of_result(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
     if calls && let Some(effect) = cat.listed_danger(module, name) {
         return CallClass::Dangerous { effect };
     }
+    // A bound method, held.
+    if call.how == How::Data
+        && !call.tampered
+        && let Some(method) = call.callable.strip_prefix(call.made_by).and_then(|rest| rest.strip_prefix("(...)."))
+        && predicate::is_listed_method(cat, module, name, method)
+    {
+        return CallClass::Harmless;
+    }
     CallClass::Unresolved
 }
 

@@ -247,9 +247,11 @@ fn array_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     }
     for class in classes {
         let Value::Global { module, name } = class else { return Unproved };
-        let reviewed = cat.harmless(module, name).is_some_and(|e| {
-            !e.derived && e.allows(How::Data) && e.allows(How::Build) && module.starts_with("numpy")
-        });
+        let of_arrays = module.starts_with("numpy")
+            || (module == "pandas.core.indexes.frozen" && name == "FrozenNDArray");
+        let reviewed = cat
+            .harmless(module, name)
+            .is_some_and(|e| !e.derived && e.allows(How::Data) && e.allows(How::Build) && of_arrays);
         if !reviewed {
             return match of_name(cat, module, name, How::Data) {
                 CallClass::Harmless => Unproved,
@@ -278,9 +280,18 @@ fn is_mapping(value: &Value) -> bool {
 }
 
 fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
+    if let [Value::Object { made_by, .. }, attribute] = args {
+        return attribute.as_str().map_or(Unproved, |a| method_of_instance(cat, made_by, a));
+    }
     let [Value::Global { module, name }, attribute] = args else { return Unproved };
     let Some(attribute) = attribute.as_str() else { return Unproved };
-    if name.is_empty() || !is_public_name(attribute) {
+    if name.is_empty() {
+        return Unproved;
+    }
+    if is_listed_method(cat, module, name, attribute) {
+        return Harmless;
+    }
+    if !is_public_name(attribute) {
         return Unproved;
     }
     if let Some(class) = cat.danger_of(module, &format!("{name}.{attribute}"), How::Data) {
@@ -292,10 +303,6 @@ fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
     if !class {
         return Unproved;
     }
-    // A member that is listed by its own name.
-    if cat.harmless(module, &format!("{name}.{attribute}")).is_some_and(|e| e.allows(How::Data)) {
-        return Harmless;
-    }
     match of_name(cat, module, name, How::Data) {
         // The attribute is judged as the import that it is; of catalogued classes only constants are harmless.
         CallClass::Harmless if is_constant(attribute) => Harmless,
@@ -303,6 +310,28 @@ fn attribute_of_class(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
         CallClass::Unknown => Harmless,
         class => Class(class),
     }
+}
+
+/// A bound method, which is pickled as `getattr(instance, name)`: harmless if it is listed, suspicious of any other
+/// instance of a class; what reaches further stays dangerous.
+fn method_of_instance(cat: &Catalogue<'_>, made_by: &str, attribute: &str) -> Outcome {
+    let Some((module, name)) = made_by.rsplit_once('.') else { return Unproved };
+    if is_listed_method(cat, module, name, attribute) {
+        return Harmless;
+    }
+    let is_class = name.trim_start_matches('_').starts_with(char::is_uppercase) || made_by == "re._compile";
+    let dangerous = cat.danger_of(module, name, How::Reduce).is_some()
+        || is_dunder(attribute)
+        || attribute.contains('.')
+        || cat.is_code_word(attribute);
+    if is_class && !dangerous { Class(CallClass::Unresolved) } else { Unproved }
+}
+
+/// A member that is listed by its own name.
+pub(super) fn is_listed_method(cat: &Catalogue<'_>, module: &str, name: &str, attribute: &str) -> bool {
+    !attribute.contains('.')
+        && !is_dunder(attribute)
+        && cat.harmless(module, &format!("{name}.{attribute}")).is_some_and(|e| e.allows(How::Data))
 }
 
 /// `function(*args)` as an instance of `kind`, on which the state is set.
