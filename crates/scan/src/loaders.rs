@@ -58,7 +58,12 @@ fn torch(facts: &Facts, findings: &[Finding], verdict: Verdict) -> BTreeMap<Stri
         .facts
         .iter()
         .any(|f| matches!(&f.kind, FactKind::Refused { loader, .. } if loader == weights_only::LOADER));
-    let weights = if refused { LoaderVerdict::Refuses } else { without_calls(findings).into() };
+    let called = findings.iter().any(|f| matches!(f.family, Family::PickleCall | Family::CarriesCode));
+    if called && !refused {
+        // In a pickle that the loader may not even open: nothing is certain.
+        return BTreeMap::new();
+    }
+    let weights = if refused { LoaderVerdict::Refuses } else { verdict.into() };
     if weights == verdict.into() {
         return BTreeMap::new();
     }

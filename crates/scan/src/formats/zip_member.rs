@@ -296,7 +296,7 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
     }
     let opaque_member = kind.is_storage(name) && kind.is_storage(&m.local.header.name);
     if !opaque_member && !kind.is_script_source(name) {
-        if kind.has_storages() && name.ends_with(b".pkl") {
+        if kind.has_storages() && name.to_ascii_lowercase().ends_with(b".pkl") {
             return cx.torch_member(name, data);
         }
         return cx.member(name, data);
