@@ -359,13 +359,15 @@ fn an_archive_behind_gguf_is_found() {
 #[test]
 fn plain_documents_give_readings_and_nothing_else() {
     for (text, expected) in [
-        ("hello\nworld\n", vec!["text"]),
+        // Two names, one a line: it parses.
+        ("hello\nworld\n", vec!["text", "python"]),
+        ("hello world\n", vec!["text", "not-python"]),
         ("{\"model_type\": \"bert\", \"x\": [1, 2.5]}", vec!["text", "json"]),
         ("{\"a\":1}\n{\"a\":2}\n", vec!["text", "json"]),
         ("import os\nos.remove('x')\n", vec!["text", "python"]),
-        ("a,b\n1,2\n", vec!["text"]),
+        ("a,b\n1,2\n", vec!["text", "python"]),
         ("", vec!["text"]),
-        ("na\u{ef}ve \u{4f60}\u{597d}\n", vec!["text"]),
+        ("na\u{ef}ve \u{4f60}\u{597d}\n", vec!["text", "not-python"]),
     ] {
         let f = facts(text);
         assert_eq!(readings(&f), expected, "{text}");
@@ -374,7 +376,7 @@ fn plain_documents_give_readings_and_nothing_else() {
     }
     let utf16: Vec<u8> =
         [0xfeff].into_iter().chain("import os\n".encode_utf16()).flat_map(u16::to_le_bytes).collect();
-    assert_eq!(readings(&facts(utf16)), ["text", "python"]);
+    assert_eq!(readings(&facts(utf16)), ["text", "not-python"], "python does not read utf-16");
 }
 
 #[test]
