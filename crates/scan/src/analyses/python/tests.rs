@@ -9,7 +9,7 @@ fn told(source: &str) -> Vec<(&'static str, When)> {
 
 fn has(source: &str, code: &str, when: When) {
     let all = told(source);
-    assert!(all.iter().any(|f| *f == (code, when)), "{code} {when:?} not in {all:?}: {source}");
+    assert!(all.contains(&(code, when)), "{code} {when:?} not in {all:?}: {source}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn honest_code_has_no_effects() {
 fn what_is_no_python_or_hides_is_said() {
     assert_eq!(analyse(b"print 'two'"), Err(Unread::NotPython));
     assert!(matches!(analyse(b"# coding: utf-7\n+AGkAZA-"), Err(Unread::TooMuch(_))));
-    assert!(matches!(analyse("(".repeat(5000).as_bytes()), Err(_)));
+    assert!(analyse("(".repeat(5000).as_bytes()).is_err());
     let bomb = "x = 'a' * 1000\n".to_string() + &"x = x + x\n".repeat(60) + "exec(x)";
-    let _ = analyse(bomb.as_bytes());
+    assert!(analyse(bomb.as_bytes()).is_ok(), "a text that doubles is let go at its limit");
 }
