@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod catalogue;
 mod demo;
 mod explain;
 mod policy;
@@ -32,6 +33,7 @@ enum Command {
     Explain(explain::Args),
     Rules(rules::Args),
     Policy(policy::Args),
+    Catalogue(catalogue::Args),
     Serve(Box<serve::Args>),
     Audit(audit::Args),
     Demo(demo::Args),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::Catalogue(args) => catalogue::run(&args),
         Command::Serve(args) => serve::run(*args, &matches),
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -30,10 +30,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let holding = policy.exceptions().iter().filter(|e| e.holds_on(today)).count();
     let expired = policy.exceptions().len() - holding;
     println!(
-        "{}: valid; policy {}, profile {}; {holding} exceptions hold today, {expired} do not",
+        "{}: valid; policy {}, profile {}; {holding} exceptions hold today, {expired} do not; \
+         {} own catalogue entries, {} trusted packages",
         file.display(),
         policy.name(),
         policy.profile().name(),
+        policy.catalogue().len(),
+        policy.trusted_packages().iter().map(|t| t.packages.len()).sum::<usize>(),
     );
     Ok(ExitCode::SUCCESS)
 }

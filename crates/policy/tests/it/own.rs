@@ -2,7 +2,7 @@
 
 use super::*;
 use wb_policy::{Action, PolicyErrors};
-use wb_verdict::{CallClass, CallUse, Effect, How};
+use wb_verdict::{CallClass, Effect, How};
 
 const SIGNED: &str = "owner = \"o\"\nreason = \"r\"\n";
 
@@ -27,12 +27,7 @@ pub(super) fn finding_of(module: &str, name: &str, how: How, class: CallClass, p
         gaps: Vec::new(),
         ..wb_verdict::Facts::only_gap(
             40,
-            Gap {
-                reason: GapReason::Io,
-                location: Location::default(),
-                length: None,
-                detail: String::new(),
-            },
+            Gap { reason: GapReason::Io, location: Location::default(), length: None, detail: String::new() },
         )
     };
     let mut report = wb_scan::judge(&facts, "model.pkl", Some(DIGEST.into()));
@@ -174,7 +169,9 @@ fn only(text: &str) -> (usize, String, String) {
 }
 
 fn of_name(module: &str, name: &str) -> String {
-    format!("[[catalogue.entries]]\nmodule = \"{module}\"\nnames = [\n\"{name}\"]\nuses = [\"call\"]\n{SIGNED}")
+    format!(
+        "[[catalogue.entries]]\nmodule = \"{module}\"\nnames = [\n\"{name}\"]\nuses = [\"call\"]\n{SIGNED}"
+    )
 }
 
 #[test]
@@ -203,9 +200,7 @@ fn entries_are_exact_and_signed() {
     assert!(only(&of_name("acme.*", "f")).2.contains("dotted Python name"));
     assert!(only(&of_name("acme", "*")).2.contains("dotted Python name"));
     let with = |line: &str| {
-        only(&format!(
-            "[[catalogue.entries]]\nmodule = \"a\"\nnames = [\"f\"]\n{line}\n{SIGNED}"
-        ))
+        only(&format!("[[catalogue.entries]]\nmodule = \"a\"\nnames = [\"f\"]\n{line}\n{SIGNED}"))
     };
     assert_eq!(with("uses = [\"call\", \"fly\"]").0, 4);
     assert!(with("uses = [\"call\", \"fly\"]").2.contains("\"fly\" is no use"));
@@ -218,7 +213,7 @@ fn entries_are_exact_and_signed() {
     let keys: Vec<_> = found.errors.iter().map(|e| (e.line, e.key.as_str())).collect();
     assert_eq!(keys, [(5, "catalogue.entries.owner"), (6, "catalogue.entries.reason")]);
     assert!(found.errors[0].message.contains("someone answers for it"), "{found}");
-    assert!(only("[catalogue]\nentry = 1").2.contains("did you mean \"entries\""));
+    assert!(only("[catalogue]\nentrys = 1").2.contains("did you mean \"entries\""));
     assert!(only("catalogue = 1").2.contains("expected a table"));
 }
 

@@ -201,9 +201,15 @@ fn the_documented_policy_is_valid() {
     let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
     let example = example.expect("the page has an example");
     policy(example);
-    for key in
-        ["profile", "partial", "approved_formats", "[[trusted_packages]]", "[[catalogue.entries]]", "[unknown]", "[rules]"]
-    {
+    for key in [
+        "profile",
+        "partial",
+        "approved_formats",
+        "[[trusted_packages]]",
+        "[[catalogue.entries]]",
+        "[unknown]",
+        "[rules]",
+    ] {
         assert!(example.contains(key), "{key} is not documented");
     }
 }
