@@ -68,8 +68,7 @@ pub fn parse(source: &[u8], limits: &Limits) -> Result<ModModule, Error> {
     }
     let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     let text = std::str::from_utf8(source).map_err(|e| at(source, e.valid_up_to(), Reason::NotText))?;
-    depth::check(text, limits.depth)
-        .map_err(|line| Error { reason: Reason::TooDeep, line, column: 1 })?;
+    depth::check(text, limits.depth).map_err(|line| Error { reason: Reason::TooDeep, line, column: 1 })?;
     let parsed = parse_unchecked(text, ParseOptions::from(Mode::Module));
     if let Some(e) = parsed.errors().first() {
         return Err(at(source, e.location.start().to_usize(), Reason::Syntax(e.error.to_string())));
@@ -100,7 +99,10 @@ mod tests {
 
     #[test]
     fn honest_sources_parse() {
-        assert_eq!(reason("class A(B, metaclass=M):\n    x: int = 1\n    def f(self, *a, **k): return {**k}\n"), None);
+        assert_eq!(
+            reason("class A(B, metaclass=M):\n    x: int = 1\n    def f(self, *a, **k): return {**k}\n"),
+            None
+        );
         assert_eq!(reason(&format!("x = {}\n", vec!["'a'"; 20_000].join(", "))), None);
         assert_eq!(reason(&format!("x = [{}]\n", vec!["f(1).g[2]"; 20_000].join(",\n  "))), None);
         assert_eq!(reason(&"x = 1\n".repeat(50_000)), None);

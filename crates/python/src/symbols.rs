@@ -280,7 +280,9 @@ with h() as l: pass
         }
         assert_eq!(count("K"), 2);
         assert_eq!(symbols.stars, ["p.q.s"]);
-        assert!(matches!(&symbols.names["z"][0], Binding::From { module, attribute: "y" } if module == "p.x"));
+        assert!(
+            matches!(&symbols.names["z"][0], Binding::From { module, attribute: "y" } if module == "p.x")
+        );
         let patched: Vec<_> = symbols.patches.iter().map(|p| (p.attribute, p.at_import)).collect();
         assert_eq!(patched, [(Some("m"), false), (Some("o"), true), (Some("p"), true)]);
     }

@@ -1,0 +1,201 @@
+//! All names of a library, judged.
+
+use crate::classes::Patches;
+use crate::follow::World;
+use crate::importing::Imports;
+use crate::index::{Class, Index, Meaning, Module, Place, Space};
+use crate::library::Library;
+use crate::prove::{Condition, Uses, class_uses, function_uses};
+use std::collections::BTreeMap;
+use wb_python::Binding;
+
+/// What was proved of one name in one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Harmless uses, in the words of the catalogue, sorted as it has them.
+    pub uses: Vec<&'static str>,
+    /// Any arguments will do; otherwise literals.
+    pub any: bool,
+    /// Keys of the state at which it must hold literals; `*`: all keys must be texts.
+    pub keys: Vec<String>,
+}
+
+/// The outcome for one library.
+#[derive(Debug, Default)]
+pub struct Derived {
+    /// By module and name; `None` where the name exists and nothing is proved.
+    pub rows: BTreeMap<(String, String), Option<Row>>,
+    /// Why a use is not proved: module, name, use, reason.
+    pub refused: Vec<(String, String, &'static str, String)>,
+    /// Sources that were not parsed.
+    pub failures: Vec<String>,
+}
+
+/// Stack of the thread that follows code: syntax trees are at most [`wb_python::Limits`] deep, calls 16.
+const STACK: usize = 512 << 20;
+
+/// Judges every class and function of the first library; the others are what it is built on.
+///
+/// # Errors
+/// When no thread can be started, or the walk died.
+pub fn derive(libraries: &[&Library]) -> Result<Derived, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, || {
+                let space = Space::default();
+                judge(&space, libraries)
+            })
+            .map_err(|e| format!("cannot start a thread: {e}"))?;
+        thread.join().map_err(|_| "the walk through the sources died".to_string())
+    })
+}
+
+fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
+    let index = Index::new(space, libraries);
+    let Some(subject) = libraries.first() else { return Derived::default() };
+    let mut patches = Patches::default();
+    let modules: Vec<&'a Module<'a>> = subject.sources.keys().filter_map(|name| index.module(name)).collect();
+    for module in &modules {
+        patches.read(&index, module);
+    }
+    let world = World::new(&index, patches);
+    let imports = Imports::new(&index);
+    let mut out = Derived::default();
+    for module in modules {
+        let importable = match (imports.check(module.name), replaces_itself(module)) {
+            (Ok(()), false) => Ok(()),
+            (Ok(()), true) => Err(format!("{} replaces itself", module.name)),
+            (Err(e), _) => Err(e),
+        };
+        let mut names: Vec<&str> = module.symbols.names.keys().copied().collect();
+        names.sort_unstable();
+        for name in names {
+            let bindings = &module.symbols.names[name];
+            let defines = |b: &Binding<'_>| matches!(b, Binding::Class(_) | Binding::Function(_));
+            if !bindings.iter().any(defines) {
+                continue;
+            }
+            if let Err(e) = &importable {
+                out.rows.insert((module.name.to_string(), name.to_string()), None);
+                out.refused.push((module.name.to_string(), name.to_string(), "all", e.clone()));
+                continue;
+            }
+            let meanings = index.lookup(module.name, name);
+            one(&world, &imports, module, name, &meanings, &mut out);
+        }
+    }
+    out.failures = index.failures();
+    out
+}
+
+/// `sys.modules[__name__] = …`
+fn replaces_itself(module: &Module<'_>) -> bool {
+    use wb_python::ast::{Expr, Stmt};
+    fn in_block(body: &[Stmt]) -> bool {
+        body.iter().any(|stmt| match stmt {
+            Stmt::Assign(s) => s.targets.iter().any(|t| {
+                matches!(t, Expr::Subscript(s) if wb_python::dotted(&s.value).is_some_and(|d| d.ends_with("sys.modules")))
+            }),
+            Stmt::If(s) => in_block(&s.body) || s.elif_else_clauses.iter().any(|c| in_block(&c.body)),
+            Stmt::Try(s) => in_block(&s.body) || in_block(&s.orelse),
+            _ => false,
+        })
+    }
+    in_block(&module.tree.body)
+}
+
+fn one<'a>(
+    world: &World<'_, 'a>,
+    imports: &Imports<'_, 'a>,
+    module: &'a Module<'a>,
+    name: &str,
+    meanings: &[Meaning<'a>],
+    out: &mut Derived,
+) {
+    let mut worst: Option<Row> = None;
+    for meaning in meanings {
+        let (uses, is_class) = match meaning {
+            Meaning::Here(Place::Class(class)) => {
+                nested(world, imports, module, class, out);
+                (class_uses(world, class), true)
+            }
+            Meaning::Here(Place::Function(m, def)) => (function_uses(world, m, def), false),
+            // Bound to nothing where an import failed.
+            Meaning::Here(Place::Value(_, wb_python::ast::Expr::NoneLiteral(_))) => continue,
+            _ => {
+                out.rows.insert((module.name.into(), name.into()), None);
+                out.refused.push((
+                    module.name.into(),
+                    name.into(),
+                    "all",
+                    "it is bound to something else too".into(),
+                ));
+                return;
+            }
+        };
+        for (what, why) in &uses.why {
+            out.refused.push((module.name.into(), name.into(), what, why.clone()));
+        }
+        let row = row(&uses, is_class, imports);
+        worst = Some(worst.map_or(row.clone(), |old| old.worst(&row)));
+    }
+    out.rows.insert((module.name.into(), name.into()), worst.filter(|r| !r.uses.is_empty()));
+}
+
+fn nested<'a>(
+    world: &World<'_, 'a>,
+    imports: &Imports<'_, 'a>,
+    module: &'a Module<'a>,
+    outer: &'a Class<'a>,
+    out: &mut Derived,
+) {
+    for bindings in outer.body.names.values() {
+        let [Binding::Class(def)] = bindings.as_slice() else { continue };
+        let class = world.index.class(module, Some(outer), def);
+        let uses = class_uses(world, class);
+        let row = row(&uses, true, imports);
+        out.rows.insert((module.name.into(), class.name.clone()), Some(row).filter(|r| !r.uses.is_empty()));
+        nested(world, imports, module, class, out);
+    }
+}
+
+fn row(uses: &Uses, is_class: bool, imports: &Imports<'_, '_>) -> Row {
+    let mut row = Row { uses: Vec::new(), any: true, keys: Vec::new() };
+    // A method that imports something at last does what that module does.
+    let imported = uses.imports.iter().all(|m| imports.check(m).is_ok());
+    let mut allow = |name: &'static str, proved: bool| {
+        if proved {
+            row.uses.push(name);
+        }
+    };
+    allow("data", is_class || imported && uses.call == Some(Condition::Any));
+    if !imported {
+        return row;
+    }
+    allow("call", uses.call.is_some());
+    allow("new", uses.new.is_some());
+    allow("build", uses.build.is_some());
+    let made = uses.call.is_some() || uses.new.is_some();
+    allow("append", made && uses.append);
+    allow("setitem", made && uses.setitem);
+    allow("additems", made && uses.additems);
+    allow("hash", made && uses.hash);
+    row.any = uses.call != Some(Condition::Plain) && uses.new != Some(Condition::Plain);
+    row.keys = uses.build.iter().flatten().cloned().collect();
+    row
+}
+
+impl Row {
+    /// What holds for both.
+    pub fn worst(&self, other: &Self) -> Self {
+        let mut keys: Vec<String> = self.keys.iter().chain(&other.keys).cloned().collect();
+        keys.sort();
+        keys.dedup();
+        Self {
+            uses: self.uses.iter().copied().filter(|u| other.uses.contains(u)).collect(),
+            any: self.any && other.any,
+            keys,
+        }
+    }
+}

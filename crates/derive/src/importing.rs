@@ -1,0 +1,215 @@
+//! What importing a module does.
+//!
+//! Nothing of the stream's is in play then: the library runs its own statements with its own values. So the question
+//! is narrower than for a method: is a function called that starts processes, talks to the network, changes files,
+//! loads foreign code or runs text? Calls are followed into the library; imports are followed within it. Modules of
+//! other distributions are judged with those; modules in C are the library's own.
+
+use crate::calls::full_name;
+use crate::index::{Index, Meaning, Module, Place};
+use crate::sinks::sink;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use wb_python::ast::visitor::{Visitor, walk_expr, walk_stmt};
+use wb_python::ast::{Expr, ExprCall, Stmt, StmtFunctionDef};
+use wb_python::{absolute, dotted};
+
+/// How deep calls are followed.
+const MAX_DEPTH: u32 = 6;
+
+/// The answers so far.
+pub struct Imports<'i, 'a> {
+    index: &'i Index<'a>,
+    /// `None` while it is being worked out: a circle adds nothing.
+    known: RefCell<HashMap<String, Option<Result<(), String>>>>,
+}
+
+impl<'i, 'a> Imports<'i, 'a> {
+    /// Over an index.
+    pub fn new(index: &'i Index<'a>) -> Self {
+        Self { index, known: RefCell::default() }
+    }
+
+    /// Fails with what importing `name` does.
+    pub fn check(&self, name: &str) -> Result<(), String> {
+        let mut at = 0;
+        while let Some(dot) = name[at..].find('.') {
+            self.one(&name[..at + dot])?;
+            at += dot + 1;
+        }
+        self.one(name)
+    }
+
+    fn one(&self, name: &str) -> Result<(), String> {
+        if let Some(known) = self.known.borrow().get(name) {
+            return known.clone().unwrap_or(Ok(()));
+        }
+        // Another distribution's, or a module in C.
+        if !self.index.is_subject(name) {
+            return Ok(());
+        }
+        let Some(module) = self.index.module(name) else {
+            return Err(format!("{name} is not parsed"));
+        };
+        self.known.borrow_mut().insert(name.to_string(), None);
+        let mut walk = Walk { imports: self, module, depth: 0, wrong: None, seen: Vec::new() };
+        for stmt in &module.tree.body {
+            walk.visit_stmt(stmt);
+        }
+        let result = walk.wrong.map_or(Ok(()), |wrong| Err(format!("importing {name} {wrong}")));
+        self.known.borrow_mut().insert(name.to_string(), Some(result.clone()));
+        result
+    }
+}
+
+struct Walk<'w, 'i, 'a> {
+    imports: &'w Imports<'i, 'a>,
+    module: &'a Module<'a>,
+    depth: u32,
+    wrong: Option<String>,
+    seen: Vec<*const StmtFunctionDef>,
+}
+
+impl<'a> Walk<'_, '_, 'a> {
+    fn import(&mut self, name: &str) {
+        if let Err(e) = self.imports.check(name) {
+            self.wrong.get_or_insert(e);
+        }
+    }
+
+    fn call(&mut self, call: &'a ExprCall) {
+        let index = self.imports.index;
+        for meaning in index.resolve(self.module, &call.func) {
+            if let Some(name) = full_name(&meaning) {
+                let writes = name == "builtins.open" && !reads_only(call);
+                if let Some(effect) = sink(&name).or(writes.then_some("file")) {
+                    self.wrong.get_or_insert(format!("calls {name} ({effect})"));
+                }
+            }
+            match meaning {
+                Meaning::Here(Place::Function(module, def)) => self.enter(module, def),
+                Meaning::Here(Place::Class(class)) => {
+                    for name in ["__new__", "__init__"] {
+                        for binding in class.body.names.get(name).into_iter().flatten() {
+                            if let wb_python::Binding::Function(def) = binding {
+                                self.enter(class.module, def);
+                            }
+                        }
+                    }
+                }
+                Meaning::Dynamic => {
+                    const TELLING: [&str; 12] = [
+                        "system",
+                        "popen",
+                        "Popen",
+                        "check_output",
+                        "check_call",
+                        "urlopen",
+                        "urlretrieve",
+                        "write_text",
+                        "write_bytes",
+                        "rmtree",
+                        "exec_module",
+                        "load_module",
+                    ];
+                    if let Expr::Attribute(a) = &*call.func
+                        && TELLING.contains(&a.attr.as_str())
+                    {
+                        self.wrong.get_or_insert(format!("calls something's {}", a.attr));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn enter(&mut self, module: &'a Module<'a>, def: &'a StmtFunctionDef) {
+        let key = std::ptr::from_ref(def);
+        if module.library != 0 || self.depth >= MAX_DEPTH || self.seen.contains(&key) || self.wrong.is_some()
+        {
+            return;
+        }
+        self.seen.push(key);
+        let outer = std::mem::replace(&mut self.module, module);
+        self.depth += 1;
+        for stmt in &def.body {
+            self.visit_stmt(stmt);
+        }
+        self.depth -= 1;
+        self.module = outer;
+        if let Some(wrong) = &mut self.wrong {
+            *wrong = format!("calls {}, which {wrong}", def.name);
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        if self.wrong.is_some() {
+            return;
+        }
+        match stmt {
+            // Defined, not called.
+            Stmt::FunctionDef(def) => {
+                def.decorator_list.iter().for_each(|d| self.visit_decorator(d));
+                for parameter in def.parameters.iter_non_variadic_params() {
+                    if let Some(default) = parameter.default() {
+                        self.visit_expr(default);
+                    }
+                }
+            }
+            Stmt::If(s) if is_never_at_import(&s.test) => {
+                s.elif_else_clauses.iter().for_each(|c| c.body.iter().for_each(|s| self.visit_stmt(s)));
+            }
+            Stmt::Import(s) => s.names.iter().for_each(|n| self.import(n.name.as_str())),
+            Stmt::ImportFrom(s) => {
+                if let Some(module) = absolute(self.module.package, s.level, s.module.as_deref()) {
+                    self.import(&module);
+                    for name in &s.names {
+                        let submodule = format!("{module}.{}", name.name);
+                        if self.imports.index.is_module(&submodule) {
+                            self.import(&submodule);
+                        }
+                    }
+                }
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if self.wrong.is_some() {
+            return;
+        }
+        match expr {
+            Expr::Lambda(_) => {}
+            Expr::Call(call) => {
+                self.call(call);
+                walk_expr(self, expr);
+            }
+            _ => walk_expr(self, expr),
+        }
+    }
+
+    fn visit_annotation(&mut self, _: &'a Expr) {}
+}
+
+fn is_never_at_import(test: &Expr) -> bool {
+    match test {
+        Expr::Compare(c) => {
+            matches!(&*c.left, Expr::Name(n) if n.id.as_str() == "__name__")
+                && matches!(&c.comparators[..], [Expr::StringLiteral(s)] if s.value.to_str() == "__main__")
+        }
+        other => dotted(other).is_some_and(|d| d == "TYPE_CHECKING" || d.ends_with(".TYPE_CHECKING")),
+    }
+}
+
+/// `open(path)`, `open(path, "r")`.
+fn reads_only(call: &ExprCall) -> bool {
+    let mode = call.arguments.find_argument_value("mode", 1);
+    match mode {
+        None => true,
+        Some(Expr::StringLiteral(s)) => !s.value.to_str().contains(['w', 'a', 'x', '+']),
+        Some(_) => false,
+    }
+}
