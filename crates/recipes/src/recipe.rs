@@ -143,7 +143,7 @@ fn overlay(base: &mut toml::Table, over: &toml::Table) {
 }
 
 /// Fields of archive and header writers that exist only to lie.
-const LIES: [&str; 13] = [
+const LIES: [&str; 17] = [
     "local_name",
     "flags",
     "local_flags",
@@ -157,6 +157,10 @@ const LIES: [&str; 13] = [
     "header_size",
     "tensor_count",
     "kv_count",
+    "size_text",
+    "bad_checksum",
+    "method",
+    "mode",
 ];
 
 fn be_honest(value: &mut toml::Value) {

@@ -103,6 +103,11 @@ impl Cx<'_> {
             *count += more;
             return;
         }
+        let fact = Fact { location: Location::new(self.path.clone(), offset), kind };
+        if self.says_nothing(&fact) {
+            return;
+        }
+        let Fact { location, kind } = fact;
         if let Err(e) = self.budget.facts(1) {
             if !self.sink.facts_full {
                 self.sink.facts_full = true;
@@ -118,8 +123,15 @@ impl Cx<'_> {
         if let Some(key) = call_key(&self.path, &kind) {
             self.sink.seen_calls.insert(key, self.sink.facts.len());
         }
-        let location = Location::new(self.path.clone(), offset);
         self.sink.facts.push(Fact { location, kind });
+    }
+
+    /// How a text can be read matters under some names only, and a member keeps its name whatever the archive is called.
+    /// Dropping the rest here leaves the budget of facts to what counts: archives hold texts by the ten thousand.
+    fn says_nothing(&self, fact: &Fact) -> bool {
+        !self.is_outer()
+            && matches!(fact.kind, FactKind::Reading { .. })
+            && crate::rules::rule_for(fact, "").is_none()
     }
 
     /// Shorthand for a [`FactKind::Structure`] fact.

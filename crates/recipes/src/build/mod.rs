@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Pickle(String),
     /// Several sources, one after another.
     Concat(Vec<Source>),
+    /// `of` with every occurrence of one byte expression replaced by another; each must occur.
+    Patched { of: Box<Source>, replace: Vec<(String, String)> },
     /// `text` `count` times, `{i}` replaced by the number, joined by `join`.
     Repeat {
         text: String,
@@ -118,6 +120,14 @@ impl Builder<'_> {
                 let items: Vec<String> = (0..*count).map(|i| text.replace("{i}", &i.to_string())).collect();
                 items.join(join).into_bytes()
             }
+            Source::Patched { of, replace } => {
+                let mut bytes = self.source(of)?;
+                for (from, to) in replace {
+                    bytes = patched(&bytes, &eval(from, &resolve)?, &eval(to, &resolve)?)
+                        .ok_or_else(|| Error::new(format!("nothing to patch: {from}")))?;
+                }
+                bytes
+            }
             Source::F32(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Source::LowBits { bytes, count } => low_bits(&eval(bytes, &resolve)?, *count),
             Source::Zip(zip) => zip::build(zip, self)?,
@@ -157,6 +167,22 @@ impl Builder<'_> {
         let source = self.parts.get(name).ok_or_else(|| Error::new(format!("no part `{name}`")))?;
         build(source, self.parts, self.depth + 1).map_err(|e| e.at(format_args!("part {name}")))
     }
+}
+
+fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut rest, mut found) = (bytes, false);
+    while let Some(first) = rest.first() {
+        if !from.is_empty() && rest.starts_with(from) {
+            out.extend(to);
+            rest = &rest[from.len()..];
+            found = true;
+        } else {
+            out.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    found.then_some(out)
 }
 
 fn low_bits(bytes: &[u8], count: usize) -> Vec<u8> {

@@ -29,6 +29,20 @@ struct TarMember {
     /// A size that lies.
     #[serde(default)]
     size: Option<u64>,
+    /// The size field as it stands, at most 12 bytes.
+    size_text: Option<String>,
+    /// The prefix field, whatever the kind of header.
+    #[serde(default)]
+    prefix: String,
+    /// The checksum is wrong.
+    #[serde(default)]
+    bad_checksum: bool,
+    /// Pax records before the member (`key`, value).
+    #[serde(default)]
+    pax: Vec<(String, String)>,
+    /// The pax records are for all members that follow.
+    #[serde(default)]
+    global: bool,
     #[serde(default)]
     data: Option<Source>,
 }
@@ -73,9 +87,33 @@ pub(crate) fn build(tar: &Tar, b: &Builder<'_>) -> Result<Vec<u8>, Error> {
             out.extend(header(tar.gnu, b"././@LongLink", 0, long.len() as u64, b'L', b"", None));
             block(&mut out, &long);
         }
+        if !m.pax.is_empty() {
+            let records: String = m.pax.iter().map(|(k, v)| record(k, v)).collect();
+            let flag = if m.global { b'g' } else { b'x' };
+            out.extend(header(tar.gnu, b"PaxHeader", 0o644, records.len() as u64, flag, b"", None));
+            block(&mut out, records.as_bytes());
+        }
         let size = m.size.unwrap_or(data.len() as u64);
         let name = &m.name.as_bytes()[..m.name.len().min(100)];
-        out.extend(header(tar.gnu, name, 0o644, size, m.kind.flag(), m.link.as_bytes(), m.device));
+        let mut h = header(tar.gnu, name, 0o644, size, m.kind.flag(), m.link.as_bytes(), m.device);
+        if let Some(text) = &m.size_text {
+            let field = h.get_mut(124..136).ok_or_else(|| Error::new("tar: no size field"))?;
+            field.fill(0);
+            let text = text.as_bytes();
+            field
+                .get_mut(..text.len())
+                .ok_or_else(|| Error::new("tar: size_text is too long"))?
+                .copy_from_slice(text);
+        }
+        let prefix = m.prefix.as_bytes();
+        h.get_mut(345..345 + prefix.len())
+            .ok_or_else(|| Error::new("tar: prefix is too long"))?
+            .copy_from_slice(prefix);
+        checksum(&mut h);
+        if m.bad_checksum {
+            h[148..154].copy_from_slice(b"000000");
+        }
+        out.extend(h);
         block(&mut out, &data);
     }
     out.extend([0; 1024]);
@@ -115,7 +153,22 @@ fn header(
         put(329, format!("{major:07o}").as_bytes());
         put(337, format!("{minor:07o}").as_bytes());
     }
+    checksum(&mut h);
+    h
+}
+
+fn checksum(h: &mut [u8; 512]) {
+    h[148..156].fill(b' ');
     let sum: u32 = h.iter().map(|b| u32::from(*b)).sum();
     h[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    h
+}
+
+/// A pax record, whose length counts itself.
+fn record(key: &str, value: &str) -> String {
+    let rest = format!(" {key}={value}\n");
+    let mut len = rest.len() + 1;
+    while len.to_string().len() + rest.len() != len {
+        len += 1;
+    }
+    format!("{len}{rest}")
 }

@@ -45,6 +45,18 @@ struct Entry {
     /// Extra field of the local header.
     #[serde(default)]
     extra: Option<Source>,
+    /// Extra field of the directory entry.
+    #[serde(default)]
+    directory_extra: Option<Source>,
+    /// Comment of the directory entry.
+    #[serde(default)]
+    comment: Option<Source>,
+    /// Method number, if it is none that this writer can write: what is written stays as it is.
+    method: Option<u16>,
+    /// Unix mode in the directory (default: a regular file).
+    mode: Option<u32>,
+    /// System that made the entry, by number (default 3, Unix).
+    system: Option<u8>,
 }
 
 /// A line of a hand-made central directory.
@@ -79,7 +91,7 @@ pub(crate) fn build(zip: &Zip, b: &Builder<'_>) -> Result<Vec<u8>, Error> {
         let data = b.source(&e.data).map_err(|err| err.at(&e.name))?;
         let packed = if e.deflate { compress::deflate(&data)? } else { data.clone() };
         let f = Fields {
-            method: if e.deflate { 8 } else { 0 },
+            method: e.method.unwrap_or(if e.deflate { 8 } else { 0 }),
             crc: e.crc.unwrap_or_else(|| crc32fast::hash(&data)),
             packed: e.packed_size.unwrap_or(packed.len() as u32),
             size: e.size.unwrap_or(data.len() as u32),
@@ -109,13 +121,21 @@ pub(crate) fn build(zip: &Zip, b: &Builder<'_>) -> Result<Vec<u8>, Error> {
             let entry = zip.entries.get(line.entry).ok_or_else(no)?;
             let f = fields.get(line.entry).ok_or_else(no)?;
             let name = line.name.as_ref().unwrap_or(&entry.name);
-            // Made on Unix by version 2.0; needs 2.0.
-            out.extend(b"PK\x01\x02\x14\x03\x14\x00");
+            // Made by version 2.0; needs 2.0.
+            out.extend(b"PK\x01\x02\x14");
+            out.push(entry.system.unwrap_or(3));
+            out.extend(b"\x14\x00");
             common(&mut out, entry.flags, f, name);
-            out.extend([0; 8]);
-            out.extend((0o100_644u32 << 16).to_le_bytes());
+            let part = |s: &Option<Source>| s.as_ref().map_or(Ok(Vec::new()), |s| b.source(s));
+            let (extra, comment) = (part(&entry.directory_extra)?, part(&entry.comment)?);
+            out.extend((extra.len() as u16).to_le_bytes());
+            out.extend((comment.len() as u16).to_le_bytes());
+            out.extend([0; 4]);
+            out.extend((entry.mode.unwrap_or(0o100_644) << 16).to_le_bytes());
             out.extend(line.offset.unwrap_or(f.offset).to_le_bytes());
             out.extend(name.as_bytes());
+            out.extend(extra);
+            out.extend(comment);
         }
         if n == zip.end_points_to {
             end = (directory.len() as u16, out.len() as u32 - start, start);

@@ -136,6 +136,11 @@ fn dtype(v: &PendingValue<'_>) -> Option<(u64, bool)> {
         return None;
     }
     let text = args.first().and_then(Value::as_str)?;
+    // Fields that are aligned have gaps between them, of which only their offsets would tell.
+    let packed = matches!(args.get(1), None | Some(Value::Bool(false) | Value::Int(0) | Value::None));
+    if text.contains(',') && !packed {
+        return None;
+    }
     let descr = numpy::Descr::Text(text.to_string());
     let state = v.object_state().map(|s| s.value());
     // The state of a structured dtype holds its fields; objects may hide there.

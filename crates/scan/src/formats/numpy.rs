@@ -234,6 +234,10 @@ const NAMES: [(&str, u64); 24] = [
 /// Bytes per item of a dtype in text form; none for everything whose size depends on the platform or that is
 /// not one kind and one size.
 fn text_size(text: &str) -> Option<u64> {
+    // Several fields in one text, packed one after another.
+    if text.contains(',') {
+        return text.split(',').try_fold(0u64, |n, field| n.checked_add(text_size(field)?));
+    }
     let t = text.trim_start_matches(['<', '>', '|', '=']);
     if let Some((_, size)) = NAMES.iter().find(|(name, _)| *name == t) {
         return Some(*size);

@@ -4,7 +4,8 @@ use super::compressed::all_zero;
 use super::{Claim, Format, Probe};
 use crate::analyses::paths;
 use crate::cx::{Cx, Stop};
-use sevenz_rust2::{ArchiveReader, EntryDecision, Error, Password};
+use sevenz_rust2::{Archive, ArchiveReader, EntryDecision, Error, Password};
+use std::ops::Range;
 use wb_blob::{Blob, Exhausted, Resource};
 use wb_verdict::{FactKind, GapReason, escape};
 
@@ -12,6 +13,8 @@ use wb_verdict::{FactKind, GapReason, escape};
 pub struct SevenZ;
 
 const SIGNATURE: &[u8] = b"7z\xbc\xaf\x27\x1c";
+/// Bytes of the start header; packed streams count from its end.
+const START_HEADER: u64 = 32;
 /// Decoder dictionaries and header buffers, in KiB.
 const MEMORY_KIB: usize = 66 << 10;
 /// Content of one member that is held for scanning, in bytes.
@@ -23,15 +26,29 @@ impl Format for SevenZ {
     }
 
     fn claim(&self, probe: &Probe) -> Claim {
-        if probe.head.starts_with(SIGNATURE) { Claim::Strong } else { Claim::No }
+        match start(&probe.head) {
+            Some(0) => Claim::Strong,
+            // Most likely a member of what these bytes are; a reading of the whole only if they are nothing else.
+            Some(_) => Claim::Weak,
+            None => Claim::No,
+        }
     }
 
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let whole = blob;
+        let begin = start(&blob.head(Probe::HEAD)?).unwrap_or(0) as u64;
+        let blob = &whole.sub(begin..whole.len());
+        if begin > 0 {
+            let prefix = whole.sub(0..begin);
+            cx.structure(0, "7z-prefix-bytes", format!("{begin} bytes before the archive"));
+            cx.member(b"(prefix)", &prefix);
+        }
         trailing(blob, cx)?;
         let mut archive = ArchiveReader::new_with_memory_limit(blob.reader(), Password::empty(), MEMORY_KIB)
             .map_err(|e| stop(e, cx))?;
         archive.set_thread_count(1);
         cx.budget.entries(archive.archive().files.len() as u64)?;
+        let mut stored = stored(archive.archive());
         let compressed = blob.len();
         let mut produced = 0u64;
         let mut ended: Option<Stop> = None;
@@ -67,10 +84,16 @@ impl Format for SevenZ {
                     format!("{}: {} bytes announced, {len} in the stream", escape(&name), entry.size);
                 cx.structure(0, "7z-size-lie", detail);
             }
-            let whole = content.len() as u64 == len;
             symlink(entry, &name, &content, cx);
-            let blob = Blob::from_vec(content);
-            cx.member(name.as_bytes(), &blob);
+            let held = content.len() as u64 == len;
+            let same = |s: &Stored| s.name == entry.name && s.range.end - s.range.start == len;
+            // Stored as it is: the archive holds it, so nothing else has to.
+            let place =
+                if held { None } else { stored.iter().position(same).map(|at| stored.remove(at).range) };
+            let place = place.filter(|r| r.end <= blob.len());
+            let whole = held || place.is_some();
+            let member = place.map_or_else(|| Blob::from_vec(content), |range| blob.sub(range));
+            cx.member(name.as_bytes(), &member);
             if !whole {
                 let detail = format!("member larger than the {HELD} bytes that are held");
                 cx.enter(name.as_bytes(), |cx| {
@@ -92,6 +115,59 @@ impl Format for SevenZ {
             (None, Err(e)) => Err(stop(e, cx)),
         }
     }
+}
+
+/// Where the archive begins. 7-Zip looks for it behind other bytes (self-extracting archives); there the checksum of
+/// the start header tells chance from an archive.
+fn start(head: &[u8]) -> Option<usize> {
+    memchr::memmem::find_iter(head, SIGNATURE).find(|at| {
+        let header = head.get(*at..at + START_HEADER as usize);
+        let sound = |h: &[u8]| h.get(8..12) == Some(&crc32fast::hash(&h[12..]).to_le_bytes()[..]);
+        *at == 0 || header.is_some_and(sound)
+    })
+}
+
+/// A member that is stored without compression, and where.
+struct Stored {
+    name: String,
+    range: Range<u64>,
+}
+
+/// The stored members of an archive in which every block has one packed stream, as plain archives have.
+fn stored(archive: &Archive) -> Vec<Stored> {
+    const COPY: &[u8] = &[0];
+    let mut out = Vec::new();
+    if archive.pack_sizes().len() != archive.blocks.len() {
+        return out;
+    }
+    let mut starts = Vec::with_capacity(archive.blocks.len());
+    let mut at = START_HEADER.saturating_add(archive.pack_pos());
+    for size in archive.pack_sizes() {
+        starts.push(at);
+        at = at.saturating_add(*size);
+    }
+    for (file, block) in archive.files.iter().zip(&archive.stream_map.file_block_index) {
+        let Some(block) = *block else { continue };
+        let (Some(start), Some(info)) = (starts.get_mut(block), archive.blocks.get(block)) else { continue };
+        let end = start.saturating_add(file.size);
+        if matches!(&info.coders[..], [only] if only.encoder_method_id() == COPY) {
+            out.push(Stored { name: file.name.clone(), range: *start..end });
+        }
+        *start = end;
+    }
+    out
+}
+
+/// True if `blob` is a 7z and `range` lies inside one of its stored members: whatever is there is scanned as that
+/// member and is no second reading of the whole file.
+pub(super) fn inside_member(blob: &Blob, range: &Range<u64>) -> bool {
+    if !blob.head(SIGNATURE.len()).is_ok_and(|h| h == SIGNATURE) {
+        return false;
+    }
+    let archive = ArchiveReader::new_with_memory_limit(blob.reader(), Password::empty(), MEMORY_KIB);
+    archive.is_ok_and(|a| {
+        stored(a.archive()).iter().any(|s| s.range.start <= range.start && range.end <= s.range.end)
+    })
 }
 
 /// p7zip stores a Unix mode in the upper half of the attributes.

@@ -34,8 +34,13 @@ impl Format for Zip {
             return Claim::No;
         }
         match find_archive(&probe.blob) {
-            // An archive that is a member of a tar is scanned there.
-            Ok(Some(f)) if !super::tar::inside_member(&probe.blob, f.extent()) => Claim::Strong,
+            // An archive that is a member of a tar or stored in a 7z is scanned there.
+            Ok(Some(f))
+                if !super::tar::inside_member(&probe.blob, f.extent())
+                    && !super::sevenz::inside_member(&probe.blob, &f.extent()) =>
+            {
+                Claim::Strong
+            }
             _ => Claim::No,
         }
     }
