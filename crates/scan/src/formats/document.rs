@@ -41,12 +41,13 @@ fn encoding(head: &[u8]) -> Option<Encoding> {
         // A character cut in two by the end of the probe.
         Err(e) => e.error_len().is_none() && head.len() - e.valid_up_to() < 4,
     };
-    // Single-byte legacy text is text too, as long as it is mostly ASCII and has no control characters.
-    let ascii = head.iter().filter(|b| b.is_ascii()).count();
-    let legacy = ascii * 10 >= head.len() * 9;
     // Vocabularies hold single control characters; binary data holds NULs or many.
     let controls = head.iter().filter(|b| control(**b)).count();
     let few = controls * 50 <= head.len() && !head.contains(&0);
+    // Single-byte legacy text is text too, as long as it is mostly ASCII and has no control characters: a
+    // protobuf around one long string has few.
+    let ascii = head.iter().filter(|b| b.is_ascii()).count();
+    let legacy = ascii * 10 >= head.len() * 9 && controls == 0;
     ((cut || legacy) && few).then_some(Encoding::Utf8)
 }
 
@@ -413,5 +414,21 @@ impl<'de> Visitor<'de> for Watch<'_, '_> {
             map.next_value_seed(Watch { cx: self.cx, key: Some(key) })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoding;
+
+    #[test]
+    fn a_protobuf_around_a_long_string_is_no_text() {
+        let mut message = vec![0x0a, 0xdb, 0x02, 0x10, 0x01];
+        message.extend_from_slice(&[b'a'; 400]);
+        assert!(encoding(&message).is_none());
+        // The same length as Latin-1 prose.
+        let mut prose = b"na\xefve caf\xe9 ".to_vec();
+        prose.extend_from_slice(&[b'a'; 400]);
+        assert!(encoding(&prose).is_some());
     }
 }
