@@ -162,11 +162,9 @@ impl<'a> Symbols<'a> {
             Expr::Tuple(t) => t.elts.iter().for_each(|t| self.target(t, at_import)),
             Expr::List(t) => t.elts.iter().for_each(|t| self.target(t, at_import)),
             Expr::Starred(s) => self.target(&s.value, at_import),
-            Expr::Attribute(a) => {
-                if !matches!(&*a.value, Expr::Name(n) if n.id.as_str() == "self") {
-                    let attribute = Some(a.attr.as_str());
-                    self.patches.push(Patch { owner: &a.value, attribute, at_import });
-                }
+            Expr::Attribute(a) if !matches!(&*a.value, Expr::Name(n) if n.id.as_str() == "self") => {
+                let attribute = Some(a.attr.as_str());
+                self.patches.push(Patch { owner: &a.value, attribute, at_import });
             }
             _ => {}
         }

@@ -44,7 +44,10 @@ fn poisons() -> Vec<Value> {
         object("builtins.getattr", &[global("evilpkg", "Thing"), text("run")]),
         object("torch.nn.modules.linear.Linear", &[]),
         // Hands its argument back.
-        object("numpy.core.multiarray.scalar", &[object("numpy.dtype", &[text("O")]), object("evilpkg.Thing", &[])]),
+        object(
+            "numpy.core.multiarray.scalar",
+            &[object("numpy.dtype", &[text("O")]), object("evilpkg.Thing", &[])],
+        ),
         object("torch.jit._pickle.restore_type_tag", &[object("evilpkg.Thing", &[]), text("x")]),
         object("builtins.tuple", &[Value::List(vec![object("evilpkg.Thing", &[])])]),
         Value::Opaque,
@@ -205,7 +208,9 @@ fn no_predicate_takes_an_object_that_the_stream_has_dressed_up() {
     let mut checked = 0u32;
     for (module, name, row) in CATALOGUE.all() {
         let Some(entry) = row.harmless.filter(|e| !e.derived && !keeps(name, e.args)) else { continue };
-        for how in [How::Reduce, How::Newobj, How::NewobjEx, How::Obj].into_iter().filter(|h| entry.allows(*h)) {
+        for how in
+            [How::Reduce, How::Newobj, How::NewobjEx, How::Obj].into_iter().filter(|h| entry.allows(*h))
+        {
             for _ in 0..60 {
                 let mut args: Vec<Value> =
                     (0..dice.roll(4)).map(|_| tame[dice.roll(tame.len())].clone()).collect();
@@ -218,7 +223,11 @@ fn no_predicate_takes_an_object_that_the_stream_has_dressed_up() {
                 }
                 let call = Call { kwargs: &kwargs, ..use_with(module, name, how, &args, false) };
                 checked += 1;
-                assert_ne!(classify(&call), CallClass::Harmless, "{module}.{name} {how:?} {args:?} {kwargs:?}");
+                assert_ne!(
+                    classify(&call),
+                    CallClass::Harmless,
+                    "{module}.{name} {how:?} {args:?} {kwargs:?}"
+                );
             }
         }
     }
@@ -244,8 +253,14 @@ fn containers_may_hold_anything_but_are_made_of_containers() {
     let ordered = |arg| class("collections", "OrderedDict", How::Reduce, &[arg]);
     assert_eq!(ordered(pairs(text("weight"))), CallClass::Harmless);
     assert_eq!(ordered(Value::List(vec![thing()])), CallClass::KnownUncatalogued);
-    assert_eq!(class("collections", "deque", How::Reduce, &[Value::List(vec![thing()])]), CallClass::Harmless);
-    assert_ne!(class("collections", "deque", How::Reduce, &[Value::List(vec![]), thing()]), CallClass::Harmless);
+    assert_eq!(
+        class("collections", "deque", How::Reduce, &[Value::List(vec![thing()])]),
+        CallClass::Harmless
+    );
+    assert_ne!(
+        class("collections", "deque", How::Reduce, &[Value::List(vec![]), thing()]),
+        CallClass::Harmless
+    );
 }
 
 #[test]
@@ -274,7 +289,8 @@ fn a_state_is_looked_into_where_the_class_looks_into_it() {
 fn tensors_are_made_of_tensors() {
     let storage = || Value::Persistent(Box::new(Value::Tuple(vec![text("storage")])));
     let rebuilt = |first| {
-        let args = [first, Value::Int(0), Value::Tuple(vec![Value::Int(2)]), Value::Tuple(vec![Value::Int(1)])];
+        let args =
+            [first, Value::Int(0), Value::Tuple(vec![Value::Int(2)]), Value::Tuple(vec![Value::Int(1)])];
         class("torch._utils", "_rebuild_tensor_v2", How::Reduce, &args)
     };
     assert_eq!(rebuilt(storage()), CallClass::Harmless);
@@ -307,10 +323,7 @@ fn arrays_are_made_of_numpys_own_classes() {
     assert_ne!(made(global("pathlib", "PosixPath")), CallClass::Harmless);
     assert_ne!(made(global("sklearn.tree._tree", "Tree")), CallClass::Harmless);
     assert_ne!(made(global("evilpkg", "Array")), CallClass::Harmless);
-    assert_eq!(
-        made(global("posix", "system")),
-        CallClass::Dangerous { effect: Effect::Process }
-    );
+    assert_eq!(made(global("posix", "system")), CallClass::Dangerous { effect: Effect::Process });
     // `numpy.dtype(x)` asks for `x.dtype`.
     assert_ne!(class("numpy", "dtype", How::Reduce, &[object("evilpkg.Thing", &[])]), CallClass::Harmless);
     assert_eq!(
@@ -318,7 +331,8 @@ fn arrays_are_made_of_numpys_own_classes() {
         CallClass::Harmless
     );
     // numpy's own resolver of bit generators calls its second argument.
-    let state = |ctor| class("numpy.random._pickle", "__randomstate_ctor", How::Reduce, &[text("MT19937"), ctor]);
+    let state =
+        |ctor| class("numpy.random._pickle", "__randomstate_ctor", How::Reduce, &[text("MT19937"), ctor]);
     assert_eq!(state(global("numpy.random._pickle", "__bit_generator_ctor")), CallClass::Harmless);
     assert_ne!(state(global("numpy.random.mtrand", "shuffle")), CallClass::Harmless);
 }

@@ -74,11 +74,11 @@ pub fn depends_on_args(module: &str, name: &str, how: How, plain: bool) -> bool 
 /// catalogued; else the callee.
 pub fn subject<'a>(call: &Call<'a>, class: &CallClass) -> (&'a str, &'a str) {
     match (call.module, call.name, call.args.first()) {
-        ("copyreg", "_reconstructor" | "__newobj__" | "__newobj_ex__", Some(Value::Global { module, name }))
-            if *class == CallClass::Unknown =>
-        {
-            (module, name)
-        }
+        (
+            "copyreg",
+            "_reconstructor" | "__newobj__" | "__newobj_ex__",
+            Some(Value::Global { module, name }),
+        ) if *class == CallClass::Unknown => (module, name),
         _ => (call.module, call.name),
     }
 }
@@ -116,7 +116,8 @@ fn of_result(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
     // A bound method, held.
     if call.how == How::Data
         && !call.tampered
-        && let Some(method) = call.callable.strip_prefix(call.made_by).and_then(|rest| rest.strip_prefix("(...)."))
+        && let Some(method) =
+            call.callable.strip_prefix(call.made_by).and_then(|rest| rest.strip_prefix("(...)."))
         && predicate::is_listed_method(cat, module, name, method)
     {
         return CallClass::Harmless;

@@ -27,7 +27,8 @@ fn data() -> Vec<(String, String)> {
 }
 
 fn is_chosen(line: &str) -> bool {
-    let hash = line.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        line.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     (hash >> 32).is_multiple_of(10)
 }
 
@@ -53,7 +54,9 @@ fn a_tenth_of_the_published_names_withheld_is_still_stopped() {
         let (module, name) = row(line).unwrap();
         let name = if name == "*" { "run" } else { name };
         match uses(&cat, module, name, How::Reduce) {
-            CallClass::Dangerous { .. } if cat.danger(module, name).is_some_and(|k| k.derived) => by_tool += 1,
+            CallClass::Dangerous { .. } if cat.danger(module, name).is_some_and(|k| k.derived) => {
+                by_tool += 1
+            }
             CallClass::Dangerous { .. } => by_list += 1,
             // Every call without a proof is at least suspicious.
             CallClass::KnownUncatalogued | CallClass::Unknown | CallClass::Unresolved => suspicious += 1,
