@@ -48,7 +48,7 @@ pub enum Found<'a> {
     /// A nested class.
     Class(&'a Class<'a>),
     /// Bound in a way that says little.
-    Dynamic(&'a Class<'a>),
+    Dynamic,
     /// Inherited from a class of the table.
     Known(&'static Known),
 }
@@ -124,7 +124,7 @@ fn find_in<'a>(index: &Index<'a>, order: &[Ancestor<'a>], name: &str, out: &mut 
                         Binding::Function(def) => Found::Function(class, def),
                         Binding::Value(expr) => alias(class, expr),
                         Binding::Class(def) => Found::Class(index.class(class.module, Some(class), def)),
-                        _ => Found::Dynamic(class),
+                        _ => Found::Dynamic,
                     });
                 }
                 return;
@@ -405,6 +405,8 @@ pub fn canonical(name: &str) -> &str {
         "enum.EnumMeta" | "enum.EnumType" => "enum.EnumMeta",
         "collections.Mapping" | "_collections_abc.Mapping" => "collections.abc.Mapping",
         "_collections.OrderedDict" => "collections.OrderedDict",
+        "_warnings.warn" => "warnings.warn",
+        "_warnings.warn_explicit" => "warnings.warn_explicit",
         "_abc.ABCMeta" => "abc.ABCMeta",
         other => other,
     }

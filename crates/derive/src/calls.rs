@@ -321,7 +321,7 @@ impl<'a> Proof<'_, '_, 'a> {
                 }
                 Value::Literal
             }
-            (Value::Container(keys), "pop" | "popleft") => Value::Any(keys.clone()),
+            (Value::Container(keys), "popleft") => Value::Any(keys.clone()),
             (Value::Text(_), "startswith" | "endswith") if matches!(first, Some(Value::Text(_))) => {
                 match (owner, first) {
                     (Value::Text(text), Some(Value::Text(part))) => Value::Bool(match name {
@@ -351,7 +351,7 @@ impl<'a> Proof<'_, '_, 'a> {
         flow: &mut Flow<'a>,
     ) -> Step<Option<Value<'a>>> {
         let bound = name.starts_with("super:");
-        let name = name.strip_prefix("super:").unwrap_or(name);
+        let name = crate::ancestry::canonical(name.strip_prefix("super:").unwrap_or(name));
         if name == "missing" {
             return Ok(Some(Value::Literal));
         }

@@ -94,10 +94,16 @@ fn check_decorator<'a>(index: &Index<'a>, class: &'a Class<'a>, decorator: &'a D
 /// Does a decorator return the class it is given, and leave it alone but for what tells of it?
 fn returns_its_class(def: &StmtFunctionDef, called: bool) -> bool {
     let inner = match called {
-        true => def.body.iter().find_map(|s| match s {
-            Stmt::FunctionDef(inner) => Some(inner),
+        // The function defined in it that its last statement returns.
+        true => match def.body.last() {
+            Some(Stmt::Return(r)) => def.body.iter().find_map(|s| match (s, r.value.as_deref()) {
+                (Stmt::FunctionDef(inner), Some(Expr::Name(n))) if inner.name.as_str() == n.id.as_str() => {
+                    Some(inner)
+                }
+                _ => None,
+            }),
             _ => None,
-        }),
+        },
         false => Some(def),
     };
     let Some(inner) = inner else { return false };

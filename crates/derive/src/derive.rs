@@ -169,7 +169,12 @@ fn row(uses: &Uses, is_class: bool, imports: &Imports<'_, '_>) -> Row {
             row.uses.push(name);
         }
     };
-    allow("data", is_class || imported && uses.call == Some(Condition::Any));
+    // Whatever is held can be called later, by a container that asks for a default or by a `partial`.
+    let held = match is_class {
+        true => uses.call.is_some() || uses.new.is_some() && uses.build.is_some(),
+        false => uses.call == Some(Condition::Any),
+    };
+    allow("data", imported && held);
     if !imported {
         return row;
     }

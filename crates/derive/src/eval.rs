@@ -385,7 +385,7 @@ impl<'a> Proof<'_, '_, 'a> {
                 },
                 Found::Class(c) => Value::Class(c),
                 Found::Known(k) => Value::Outside(format!("{}.{name}", k.name).as_str().into()),
-                Found::Dynamic(_) => Value::ANY,
+                Found::Dynamic => Value::ANY,
             };
             out = Some(out.map_or(value.clone(), |old| old.join(&value)));
         }

@@ -24,6 +24,9 @@ const MAX_STEPS: u32 = 60_000;
 /// How often a loop's body is followed before what it changes is given up.
 const MAX_ROUNDS: u32 = 4;
 
+/// The outcome of a proof that is kept.
+type Proved = Result<(), String>;
+
 /// What proofs share.
 pub struct World<'i, 'a> {
     /// Names.
@@ -31,7 +34,7 @@ pub struct World<'i, 'a> {
     /// Ancestors of classes, by address.
     pub ancestries: RefCell<HashMap<usize, Rc<Result<Ancestry<'a>, String>>>>,
     /// Whether making an instance from literals is harmless, by class; `None` while it is being found out.
-    pub makings: RefCell<HashMap<(usize, bool), Option<Result<(), String>>>>,
+    pub makings: RefCell<HashMap<(usize, bool), Option<Proved>>>,
     /// Assignments to classes from outside of their bodies.
     patches: Patches,
 }

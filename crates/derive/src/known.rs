@@ -52,8 +52,6 @@ pub enum Meta {
     Enum,
     /// A named tuple: one field each argument.
     NamedTuple,
-    /// Not usable as a base of something rebuilt.
-    Other,
 }
 
 const fn object_like(name: &'static str) -> Known {
@@ -172,5 +170,5 @@ pub fn known(name: &str) -> Option<&'static Known> {
 
 /// Metaclasses that neither change how a class is called nor what its instances are.
 pub fn is_plain_metaclass(name: &str) -> bool {
-    matches!(name, "builtins.type" | "abc.ABCMeta" | "typing.GenericMeta")
+    matches!(name, "builtins.type" | "abc.ABCMeta" | "_py_abc.ABCMeta" | "typing.GenericMeta")
 }

@@ -103,7 +103,7 @@ impl<'a> Proof<'_, '_, 'a> {
                 },
                 Found::Class(c) => give(Value::Class(c)),
                 Found::Known(k) => give(Value::Outside(format!("super:{}.{name}", k.name).as_str().into())),
-                Found::Dynamic(_) => return Err(format!("reads {name}, which the class computes")),
+                Found::Dynamic => return Err(format!("reads {name}, which the class computes")),
             }
         }
         let mut certain = false;
@@ -224,7 +224,15 @@ impl<'a> Proof<'_, '_, 'a> {
                         .iter()
                         .any(|d| dotted(&d.expression).is_some_and(|t| t.ends_with(".setter")));
                     if setter {
-                        self.invoke(Some(c), c.module, def, Some(Value::This), &[value.clone()], &[], flow)?;
+                        self.invoke(
+                            Some(c),
+                            c.module,
+                            def,
+                            Some(Value::This),
+                            std::slice::from_ref(value),
+                            &[],
+                            flow,
+                        )?;
                     }
                     Ok(false)
                 }
@@ -240,7 +248,7 @@ impl<'a> Proof<'_, '_, 'a> {
                 Value::Any(_) => Err(format!("{name} of {} may be a descriptor", class.name)),
                 _ => Ok(true),
             },
-            Found::Dynamic(_) => Err(format!("{name} of {} is computed", class.name)),
+            Found::Dynamic => Err(format!("{name} of {} is computed", class.name)),
             Found::Class(_) | Found::Known(_) => Ok(true),
         }
     }
@@ -263,6 +271,19 @@ impl<'a> Proof<'_, '_, 'a> {
             Expr::Call(call) => {
                 let all = self.world.index.resolve(class.module, &call.func);
                 all.iter().all(|m| {
+                    // An instance of a class that sets nothing through itself.
+                    if let crate::index::Meaning::Here(crate::index::Place::Class(made)) = m {
+                        return match &*self.world.ancestry(made) {
+                            Ok(ancestry) => ["__set__", "__delete__", "__new__", "__getattr__"]
+                                .iter()
+                                .all(|n| !ancestry.sources().any(|c| c.body.names.contains_key(n))),
+                            Err(_) => false,
+                        };
+                    }
+                    // A property that is only read: setting it raises.
+                    if full_name(m).as_deref() == Some("builtins.property") {
+                        return call.arguments.args.len() == 1 && call.arguments.keywords.is_empty();
+                    }
                     full_name(m).is_some_and(|n| {
                         matches!(
                             n.as_str(),
@@ -365,11 +386,10 @@ impl<'a> Proof<'_, '_, 'a> {
     pub fn need(&mut self, value: &Value<'a>, what: &str) -> Step {
         for value in value.each() {
             match &value {
+                // Before any state is set there is nothing of the stream's in the object.
+                Value::Any(Some(_)) | Value::Container(Some(_)) if !self.filled => {}
                 Value::Any(Some(keys)) | Value::Container(Some(keys)) => {
-                    // Before any state is set there is nothing of the stream's in the object.
-                    if self.filled {
-                        self.keys.extend(keys.iter().cloned());
-                    }
+                    self.keys.extend(keys.iter().cloned())
                 }
                 Value::StateKey => self.text_keys = true,
                 Value::Any(None) => return Err(format!("{what} of an object it is given")),
@@ -522,7 +542,10 @@ fn is_function_wrapper<'a>(module: &'a Module<'a>, def: &'a StmtFunctionDef, ind
             Expr::Call(call) => &*call.func,
             other => other,
         };
+        // Descriptors that are only read (sklearn/utils/_available_if.py, metaestimators.py).
+        const ONLY_READ: [&str; 2] = [".available_if", ".if_delegate_has_method"];
         index.resolve(module, callee).iter().all(|m| match m {
+            m if full_name(m).is_some_and(|n| ONLY_READ.iter().any(|e| n.ends_with(e))) => true,
             crate::index::Meaning::Here(crate::index::Place::Function(_, maker)) => {
                 // A function whose last statement returns a function defined in it, at one or two levels.
                 let returns_inner = |body: &[Stmt]| {

@@ -298,13 +298,10 @@ fn new<'a>(
     let mut is_own = true;
     let given = [(None, condition.value())];
     for found in ancestry.find(world.index, "__new__") {
-        match method(world, &found, "__new__")? {
-            Some((c, def)) => {
-                let this = Some(Value::Class(class));
-                let made = proof.invoke(Some(c), c.module, def, this, &[], &given, &mut flow)?;
-                is_own &= matches!(made, Value::This);
-            }
-            None => {}
+        if let Some((c, def)) = method(world, &found, "__new__")? {
+            let this = Some(Value::Class(class));
+            let made = proof.invoke(Some(c), c.module, def, this, &[], &given, &mut flow)?;
+            is_own &= matches!(made, Value::This);
         }
     }
     for known in ancestry.knowns() {
@@ -331,7 +328,6 @@ fn call<'a>(
             return Ok(Made { flow: Flow::default(), imports: BTreeSet::new(), is_own: true });
         }
         Meta::Enum => return Err("looks a member up by an object it is given".into()),
-        Meta::Other => return Err("the metaclass decides what a call does".into()),
         Meta::Plain | Meta::NamedTuple => {}
     }
     let mut made = new(world, class, ancestry, condition)?;

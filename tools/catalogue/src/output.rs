@@ -74,20 +74,20 @@ impl Table {
             if !self.modules.iter().any(|m| module == m || module.starts_with(&format!("{m}."))) {
                 continue;
             }
-            let args = if row.any { "any" } else { "plain" };
             let mut uses = row.uses.clone();
-            let mut state = String::new();
-            if !row.keys.is_empty() {
-                // What the state must hold cannot be said in five columns.
-                uses.retain(|u| *u != "build");
-                if std::env::var_os("CATALOGUE_KEYS").is_some() {
-                    state = format!("\tbuild={}", row.keys.join(","));
+            let mut args = if row.any { "any" } else { "plain" };
+            match row.keys.as_slice() {
+                [] => {}
+                // scikit-learn compares the version that wrote a state, and prints it.
+                [key] if key == "_sklearn_version" && row.any && uses.contains(&"build") => {
+                    args = "versioned"
                 }
+                // Nothing in the table says what else a state must hold.
+                _ => uses.retain(|u| *u != "build"),
             }
-            if uses.is_empty() {
-                continue;
+            if !uses.is_empty() {
+                writeln!(text, "{module}\t{name}\t{}\t{args}\t{first}..{last}", uses.join(","))?;
             }
-            writeln!(text, "{module}\t{name}\t{}\t{args}\t{first}..{last}{state}", uses.join(","))?;
         }
         let path = folder.join(format!("{}.tsv", self.distribution));
         std::fs::write(&path, text).with_context(|| path.display().to_string())
