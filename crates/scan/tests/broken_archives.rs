@@ -154,3 +154,17 @@ fn a_flipped_bit_in_an_honest_file_never_panics() {
         }
     }
 }
+
+#[test]
+fn texts_by_the_ten_thousand_do_not_hide_what_follows_them() {
+    let many = |last: &[u8]| {
+        let mut out: Vec<u8> = (0..25_000)
+            .flat_map(|n| tar(format!("{n}.txt").as_bytes(), b"hello world")[..1024].to_vec())
+            .collect();
+        out.extend(tar(b"m.pkl", last));
+        report(&out)
+    };
+    let honest = many(PICKLE);
+    assert!(honest.gaps.is_empty() && honest.verdict == Verdict::Clean, "{:?}", honest.gaps);
+    assert_eq!(many(b"\x80\x02cposix\nsystem\nX\x04\0\0\0echo\x85R.").verdict, Verdict::Malicious);
+}

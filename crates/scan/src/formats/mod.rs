@@ -18,6 +18,7 @@ mod sevenz;
 mod source;
 mod tar;
 mod tar_header;
+mod tar_records;
 mod tar_sparse;
 mod tar_torch;
 mod torch_legacy;

@@ -15,10 +15,10 @@ pub struct SevenZ;
 const SIGNATURE: &[u8] = b"7z\xbc\xaf\x27\x1c";
 /// Bytes of the start header; packed streams count from its end.
 const START_HEADER: u64 = 32;
-/// Decoder dictionaries and header buffers, in KiB.
+/// Decoder dictionaries and header buffers, in KiB. Each level of 7z in 7z gets half of the level around it.
 const MEMORY_KIB: usize = 66 << 10;
-/// Content of one member that is held for scanning, in bytes.
-const HELD: u64 = 32 << 20;
+/// Content of one compressed member that is held for scanning, in bytes; likewise.
+const HELD: u64 = 48 << 20;
 
 impl Format for SevenZ {
     fn id(&self) -> &'static str {
@@ -44,7 +44,8 @@ impl Format for SevenZ {
             cx.member(b"(prefix)", &prefix);
         }
         trailing(blob, cx)?;
-        let mut archive = ArchiveReader::new_with_memory_limit(blob.reader(), Password::empty(), MEMORY_KIB)
+        let (memory, limit) = (MEMORY_KIB >> cx.depth.min(8), HELD >> cx.depth.min(8));
+        let mut archive = ArchiveReader::new_with_memory_limit(blob.reader(), Password::empty(), memory)
             .map_err(|e| stop(e, cx))?;
         archive.set_thread_count(1);
         cx.budget.entries(archive.archive().files.len() as u64)?;
@@ -72,7 +73,7 @@ impl Format for SevenZ {
                         if let Err(e) = cx.budget.inflate(n as u64, produced, compressed) {
                             break Some(Stop::from(e));
                         }
-                        if content.len() as u64 <= HELD {
+                        if content.len() as u64 <= limit {
                             content.extend_from_slice(&chunk[..n]);
                         }
                     }
@@ -95,9 +96,9 @@ impl Format for SevenZ {
             let member = place.map_or_else(|| Blob::from_vec(content), |range| blob.sub(range));
             cx.member(name.as_bytes(), &member);
             if !whole {
-                let detail = format!("member larger than the {HELD} bytes that are held");
+                let detail = format!("member larger than the {limit} bytes that are held");
                 cx.enter(name.as_bytes(), |cx| {
-                    cx.gap(GapReason::Limit("memory-limit".into()), Some(HELD), Some(len - HELD), detail)
+                    cx.gap(GapReason::Limit("memory-limit".into()), Some(limit), Some(len - limit), detail)
                 });
             }
             match failure {
