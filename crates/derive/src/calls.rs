@@ -63,6 +63,8 @@ impl<'a> Proof<'_, '_, 'a> {
                         | Value::ThisDict
                         | Value::Container(_)
                         | Value::Literal
+                        | Value::Text(_)
+                        | Value::Bool(_)
                         | Value::Any(Some(_))
                 )
             });

@@ -52,7 +52,8 @@ impl<'i, 'a> Imports<'i, 'a> {
             return Err(format!("{name} is not parsed"));
         };
         self.known.borrow_mut().insert(name.to_string(), None);
-        let mut walk = Walk { imports: self, module, depth: 0, wrong: None, seen: Vec::new() };
+        let mut walk =
+            Walk { imports: self, module, depth: 0, wrong: None, seen: Vec::new(), local: HashMap::new() };
         for stmt in &module.tree.body {
             walk.visit_stmt(stmt);
         }
@@ -68,6 +69,8 @@ struct Walk<'w, 'i, 'a> {
     depth: u32,
     wrong: Option<String>,
     seen: Vec<*const StmtFunctionDef>,
+    /// What functions and class bodies import, by the name it gets there.
+    local: HashMap<&'a str, String>,
 }
 
 impl<'a> Walk<'_, '_, 'a> {
@@ -77,9 +80,25 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
+    fn meanings(&self, callee: &'a Expr) -> Vec<Meaning<'a>> {
+        let index = self.imports.index;
+        let mut all = index.resolve(self.module, callee);
+        let text = dotted(callee).unwrap_or_default();
+        let (first, rest) = text.split_once('.').map_or((text.as_str(), None), |(f, r)| (f, Some(r)));
+        if let Some(target) = self.local.get(first) {
+            let full = rest.map_or(target.clone(), |rest| format!("{target}.{rest}"));
+            match full.rsplit_once('.') {
+                Some((module, name)) => all.extend(index.lookup(module, name)),
+                None => all.push(Meaning::Module(full.clone())),
+            }
+            all.push(Meaning::Outside(full));
+        }
+        all
+    }
+
     fn call(&mut self, call: &'a ExprCall) {
         let index = self.imports.index;
-        for meaning in index.resolve(self.module, &call.func) {
+        for meaning in self.meanings(&call.func) {
             if let Some(name) = full_name(&meaning) {
                 let writes = name == "builtins.open" && !reads_only(call);
                 if let Some(effect) = sink(&name).or(writes.then_some("file"))
@@ -177,12 +196,24 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
             Stmt::If(s) if is_never_at_import(&s.test) => {
                 s.elif_else_clauses.iter().for_each(|c| c.body.iter().for_each(|s| self.visit_stmt(s)));
             }
-            Stmt::Import(s) => s.names.iter().for_each(|n| self.import(n.name.as_str())),
+            Stmt::Import(s) => {
+                for name in &s.names {
+                    self.import(name.name.as_str());
+                    let module = name.name.as_str();
+                    let top = module.split('.').next().unwrap_or(module);
+                    match &name.asname {
+                        Some(alias) => self.local.insert(alias.as_str(), module.to_string()),
+                        None => self.local.insert(top, top.to_string()),
+                    };
+                }
+            }
             Stmt::ImportFrom(s) => {
                 if let Some(module) = absolute(self.module.package, s.level, s.module.as_deref()) {
                     self.import(&module);
                     for name in &s.names {
                         let submodule = format!("{module}.{}", name.name);
+                        let alias = name.asname.as_ref().unwrap_or(&name.name).as_str();
+                        self.local.insert(alias, submodule.clone());
                         if self.imports.index.is_module(&submodule) {
                             self.import(&submodule);
                         }
