@@ -97,7 +97,6 @@ impl<'a> Walk<'_, '_, 'a> {
     }
 
     fn call(&mut self, call: &'a ExprCall) {
-        let index = self.imports.index;
         for meaning in self.meanings(&call.func) {
             if let Some(name) = full_name(&meaning) {
                 let writes = name == "builtins.open" && !reads_only(call);
