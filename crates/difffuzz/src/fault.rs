@@ -138,8 +138,8 @@ impl Fault {
         match self {
             Self::NoImport => t.list.retain(|e| !matches!(e, Told::Import { .. })),
             Self::NoUse(how) => t.list.retain(|e| {
-                !matches!(e, Told::Use { how: h, .. } if *h == how)
-                    && !(how == How::Ext
+                !(matches!(e, Told::Use { how: h, .. } if *h == how)
+                    || how == How::Ext
                         && matches!(e, Told::Import { callee, .. } if callee.rendering.starts_with("copyreg.ext")))
             }),
             Self::NoPersistent => t.list.retain(|e| !matches!(e, Told::Persistent(_))),

@@ -263,7 +263,7 @@ impl Grammar<'_> {
                 self.out.push(b'G');
                 self.out.extend(n.to_be_bytes());
             }
-            13 | 14 | 15 => {
+            13..=15 => {
                 const BYTES: &[&[u8]] =
                     &[b"", b"ab", b"\x80\x02N.", b"cos\nsystem\n.", b"\xff\x00", b"\x80\x04K\x01."];
                 let b = self.rng.pick(BYTES).copied().unwrap_or(b"");
