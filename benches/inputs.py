@@ -4,7 +4,7 @@
     python3 benches/inputs.py DIR [--scale 1.0]
 
 big.pt (1 GiB torch zip), legacy.bin (256 MiB torch before 1.6), small/ (2,000 pickles), dense.pkl (200 MB of opcodes),
-small.pkl (one small pickle). `--scale 0.01` writes smaller ones, for trying the scripts.
+small.pkl (one small pickle), dense-*.pkl (100 MB of one kind of opcodes each). `--scale 0.01` writes smaller ones, for trying the scripts.
 """
 
 import argparse
@@ -175,6 +175,67 @@ def dense(path, total):
         f.write(b"e.")
 
 
+def repeated(head, block, foot):
+    """A writer of `head`, as many blocks as make up the size, and `foot`. `block(i)` gives block number i."""
+
+    def write(path, total):
+        size = i = 0
+        with open(path, "wb") as f:
+            f.write(head)
+            while size < total:
+                batch = b"".join(block(i + k) for k in range(2000))
+                f.write(batch)
+                size, i = size + len(batch), i + 2000
+            f.write(foot)
+
+    return write
+
+
+def u4(n):
+    return struct.pack("<I", n)
+
+
+def mixed(i):
+    """Numbers, truth values and None in no order that a processor could predict."""
+    kinds = (b"K\x07", b"M\x01\x02", b"\x88", b"G" + struct.pack(">d", i), b"N", b"J" + u4(i % 1000))
+    return kinds[(i * 2654435761 >> 7) % 6]
+
+
+# Opcodes as pickle writes them, each kind by itself, to find the one that costs the most a byte.
+DENSE = {
+    # One small integer after the other: two bytes an object.
+    "ints": repeated(b"\x80\x04](", lambda i: b"K" + bytes([i % 256]), b"e."),
+    "floats": repeated(b"\x80\x04](", lambda i: b"G" + struct.pack(">d", i * 0.1), b"e."),
+    "mixed": repeated(b"\x80\x04](", mixed, b"e."),
+    # Short strings, each memoized.
+    "strings": repeated(b"\x80\x04](", lambda i: b"\x8c\x07%07d\x94" % (i % 10_000_000), b"e."),
+    # The same with protocol 2: four bytes of length, five of memo index.
+    "strings-2": repeated(b"\x80\x02](", lambda i: b"X" + u4(7) + b"%07d" % (i % 10_000_000) + b"r" + u4(i), b"e."),
+    # Nested tuples, memoized.
+    "tuples": repeated(b"\x80\x04](", lambda i: b"K\x01K\x02\x86\x94K\x03\x86\x94", b"e."),
+    # A small dict each, memoized, with one key from the memo.
+    "dicts": repeated(b"\x80\x04\x8c\x01k\x94](", lambda i: b"}\x94h\x00K\x01s", b"e."),
+    # Empty lists, memoized: two bytes an object with a place of its own.
+    "lists": repeated(b"\x80\x04](", lambda i: b"]\x94", b"e."),
+    # Calls of a harmless constructor without arguments.
+    "calls": repeated(
+        b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93\x94](", lambda i: b"h\x00)R\x94", b"e."
+    ),
+}
+
+
+def dense_kinds(folder, scale=1.0):
+    """Writes what is missing of the dense pickles of one kind each, 100 MB; kind -> path."""
+    os.makedirs(folder, exist_ok=True)
+    paths = {}
+    for kind, write in DENSE.items():
+        paths[kind] = os.path.join(folder, f"dense-{kind}.pkl")
+        if not os.path.exists(paths[kind]):
+            write(paths[kind] + ".part", int(100_000_000 * scale))
+            os.rename(paths[kind] + ".part", paths[kind])
+    return paths
+
+
 def write_all(folder, scale=1.0):
     """All inputs; those that exist are kept."""
     os.makedirs(folder, exist_ok=True)
@@ -188,6 +249,7 @@ def write_all(folder, scale=1.0):
         if not os.path.exists(path):
             make(path + ".part")
             os.rename(path + ".part", path)
+    dense_kinds(folder, scale)
     with open(os.path.join(folder, "small.pkl"), "wb") as f:
         f.write(small_pickle(0))
     small = os.path.join(folder, "small")
