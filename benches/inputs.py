@@ -175,18 +175,19 @@ def dense(path, total):
         f.write(b"e.")
 
 
-def repeated(head, block, foot):
-    """A writer of `head`, as many blocks as make up the size, and `foot`. `block(i)` gives block number i."""
+def repeated(head, item):
+    """A writer of a list of as many items as make up the size, appended by the thousand as pickle does it.
+    `item(i)` gives the opcodes of item number i."""
 
     def write(path, total):
         size = i = 0
         with open(path, "wb") as f:
-            f.write(head)
+            f.write(head + b"]\x94")
             while size < total:
-                batch = b"".join(block(i + k) for k in range(2000))
+                batch = b"(" + b"".join(item(i + k) for k in range(1000)) + b"e"
                 f.write(batch)
-                size, i = size + len(batch), i + 2000
-            f.write(foot)
+                size, i = size + len(batch), i + 1000
+            f.write(b".")
 
     return write
 
@@ -204,23 +205,21 @@ def mixed(i):
 # Opcodes as pickle writes them, each kind by itself, to find the one that costs the most a byte.
 DENSE = {
     # One small integer after the other: two bytes an object.
-    "ints": repeated(b"\x80\x04](", lambda i: b"K" + bytes([i % 256]), b"e."),
-    "floats": repeated(b"\x80\x04](", lambda i: b"G" + struct.pack(">d", i * 0.1), b"e."),
-    "mixed": repeated(b"\x80\x04](", mixed, b"e."),
+    "ints": repeated(b"\x80\x04", lambda i: b"K" + bytes([i % 256])),
+    "floats": repeated(b"\x80\x04", lambda i: b"G" + struct.pack(">d", i * 0.1)),
+    "mixed": repeated(b"\x80\x04", mixed),
     # Short strings, each memoized.
-    "strings": repeated(b"\x80\x04](", lambda i: b"\x8c\x07%07d\x94" % (i % 10_000_000), b"e."),
+    "strings": repeated(b"\x80\x04", lambda i: b"\x8c\x07%07d\x94" % (i % 10_000_000)),
     # The same with protocol 2: four bytes of length, five of memo index.
-    "strings-2": repeated(b"\x80\x02](", lambda i: b"X" + u4(7) + b"%07d" % (i % 10_000_000) + b"r" + u4(i), b"e."),
+    "strings-2": repeated(b"\x80\x02", lambda i: b"X" + u4(7) + b"%07d" % (i % 10_000_000) + b"r" + u4(i + 1)),
     # Nested tuples, memoized.
-    "tuples": repeated(b"\x80\x04](", lambda i: b"K\x01K\x02\x86\x94K\x03\x86\x94", b"e."),
+    "tuples": repeated(b"\x80\x04", lambda i: b"K\x01K\x02\x86\x94K\x03\x86\x94"),
     # A small dict each, memoized, with one key from the memo.
-    "dicts": repeated(b"\x80\x04\x8c\x01k\x94](", lambda i: b"}\x94h\x00K\x01s", b"e."),
+    "dicts": repeated(b"\x80\x04\x8c\x01k\x94", lambda i: b"}\x94h\x00K\x01s"),
     # Empty lists, memoized: two bytes an object with a place of its own.
-    "lists": repeated(b"\x80\x04](", lambda i: b"]\x94", b"e."),
+    "lists": repeated(b"\x80\x04", lambda i: b"]\x94"),
     # Calls of a harmless constructor without arguments.
-    "calls": repeated(
-        b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93\x94](", lambda i: b"h\x00)R\x94", b"e."
-    ),
+    "calls": repeated(b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93\x94", lambda i: b"h\x00)R\x94"),
 }
 
 
