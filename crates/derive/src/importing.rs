@@ -22,12 +22,14 @@ pub struct Imports<'i, 'a> {
     index: &'i Index<'a>,
     /// `None` while it is being worked out: a circle adds nothing.
     known: RefCell<HashMap<String, Option<Result<(), String>>>>,
+    /// What calling a function does, by address; `None` while it is being worked out.
+    functions: RefCell<HashMap<usize, Option<Result<(), String>>>>,
 }
 
 impl<'i, 'a> Imports<'i, 'a> {
     /// Over an index.
     pub fn new(index: &'i Index<'a>) -> Self {
-        Self { index, known: RefCell::default() }
+        Self { index, known: RefCell::default(), functions: RefCell::default() }
     }
 
     /// Fails with what importing `name` does.
@@ -52,8 +54,7 @@ impl<'i, 'a> Imports<'i, 'a> {
             return Err(format!("{name} is not parsed"));
         };
         self.known.borrow_mut().insert(name.to_string(), None);
-        let mut walk =
-            Walk { imports: self, module, depth: 0, wrong: None, seen: Vec::new(), local: HashMap::new() };
+        let mut walk = Walk { imports: self, module, depth: 0, wrong: None, local: HashMap::new() };
         for stmt in &module.tree.body {
             walk.visit_stmt(stmt);
         }
@@ -68,7 +69,6 @@ struct Walk<'w, 'i, 'a> {
     module: &'a Module<'a>,
     depth: u32,
     wrong: Option<String>,
-    seen: Vec<*const StmtFunctionDef>,
     /// What functions and class bodies import, by the name it gets there.
     local: HashMap<&'a str, String>,
 }
@@ -158,22 +158,26 @@ impl<'a> Walk<'_, '_, 'a> {
     }
 
     fn enter(&mut self, module: &'a Module<'a>, def: &'a StmtFunctionDef) {
-        let key = std::ptr::from_ref(def);
-        if module.library != 0 || self.depth >= MAX_DEPTH || self.seen.contains(&key) || self.wrong.is_some()
-        {
+        if module.library != 0 || self.depth >= MAX_DEPTH || self.wrong.is_some() {
             return;
         }
-        self.seen.push(key);
-        let outer = std::mem::replace(&mut self.module, module);
-        self.depth += 1;
-        for stmt in &def.body {
-            self.visit_stmt(stmt);
-        }
-        self.depth -= 1;
-        self.module = outer;
-        if let Some(wrong) = &mut self.wrong {
-            *wrong = format!("calls {}, which {wrong}", def.name);
-        }
+        let key = std::ptr::from_ref(def) as usize;
+        let known = self.imports.functions.borrow().get(&key).cloned();
+        let result = match known {
+            Some(known) => known.unwrap_or(Ok(())),
+            None => {
+                self.imports.functions.borrow_mut().insert(key, None);
+                let local = HashMap::new();
+                let mut walk =
+                    Walk { imports: self.imports, module, depth: self.depth + 1, wrong: None, local };
+                def.body.iter().for_each(|s| walk.visit_stmt(s));
+                let result =
+                    walk.wrong.map_or(Ok(()), |wrong| Err(format!("calls {}, which {wrong}", def.name)));
+                self.imports.functions.borrow_mut().insert(key, Some(result.clone()));
+                result
+            }
+        };
+        self.wrong = result.err();
     }
 }
 
