@@ -3,8 +3,13 @@
 import ctypes
 import os
 import platform
+import resource
 import subprocess
+import threading
 import time
+
+# Address space of a command that is run with a limit, in bytes.
+MEMORY = 16 << 30
 
 
 class Took:
@@ -20,15 +25,19 @@ def adopt_orphans():
         raise SystemExit("cannot adopt orphans: their memory and CPU time would be missing")
 
 
-def run(args, env=None):
+def run(args, env=None, limit=None):
     """Runs a command with its output thrown away. The time is until it ends; memory (of the largest process) and CPU
     also count processes that outlive it for a moment, as scan workers do. Less than what this script itself
-    occupies, about 15 MiB, is not told apart."""
+    occupies, about 15 MiB, is not told apart. After `limit` seconds, or with more than MEMORY, it is ended."""
     adopt_orphans()
     start = time.perf_counter()
     with open(os.devnull, "wb") as null:
         p = subprocess.Popen(args, stdout=null, stderr=null, stdin=subprocess.DEVNULL, env=env)
         status, wall, cpu, peak = None, 0.0, 0.0, 0
+        timer = threading.Timer(limit, p.kill) if limit else None
+        if timer:
+            resource.prlimit(p.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            timer.start()
         while True:
             try:
                 pid, ended, usage = os.wait4(-1, 0)
@@ -38,6 +47,8 @@ def run(args, env=None):
                 status, wall = ended, time.perf_counter() - start
             cpu += usage.ru_utime + usage.ru_stime
             peak = max(peak, usage.ru_maxrss)
+    if timer:
+        timer.cancel()
     p.returncode = os.waitstatus_to_exitcode(status)
     return Took(wall, cpu, peak / 1024, p.returncode)
 
