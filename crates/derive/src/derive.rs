@@ -1,6 +1,7 @@
 //! All names of a library, judged.
 
 use crate::classes::Patches;
+use crate::danger::{Reached, reached};
 use crate::follow::World;
 use crate::importing::Imports;
 use crate::index::{Class, Index, Meaning, Module, Place, Space};
@@ -27,6 +28,8 @@ pub struct Derived {
     pub rows: BTreeMap<(String, String), Option<Row>>,
     /// Why a use is not proved: module, name, use, reason.
     pub refused: Vec<(String, String, &'static str, String)>,
+    /// What a caller's argument reaches, by module and name.
+    pub dangers: BTreeMap<(String, String), Reached>,
     /// Sources that were not parsed.
     pub failures: Vec<String>,
 }
@@ -76,6 +79,9 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
             if !bindings.iter().any(defines) {
                 continue;
             }
+            if let Some(found) = danger(&index, module, bindings) {
+                out.dangers.insert((module.name.to_string(), name.to_string()), found);
+            }
             if let Err(e) = &importable {
                 out.rows.insert((module.name.to_string(), name.to_string()), None);
                 out.refused.push((module.name.to_string(), name.to_string(), "all", e.clone()));
@@ -87,6 +93,30 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
     }
     out.failures = index.failures();
     out
+}
+
+/// What the function of this name, or making an instance of the class, does with an argument.
+fn danger<'a>(index: &Index<'a>, module: &'a Module<'a>, bindings: &[Binding<'a>]) -> Option<Reached> {
+    match bindings {
+        [Binding::Function(def)] if def.decorator_list.is_empty() => reached(index, module, def, 0),
+        [Binding::Class(def)] => {
+            let class = index.class(module, None, def);
+            match class.body.names.get("__init__").map(Vec::as_slice) {
+                Some([Binding::Function(def)]) => reached(index, module, def, 1),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Judges the names of one wheel, which is not in the catalogue.
+///
+/// # Errors
+/// When the archive cannot be read as a wheel; says why.
+pub fn propose(name: &str, wheel: &[u8]) -> Result<Derived, String> {
+    let library = crate::wheel::read_wheel(name, "", wheel, "")?;
+    derive(&[&library])
 }
 
 /// `sys.modules[__name__] = …`

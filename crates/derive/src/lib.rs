@@ -4,6 +4,7 @@ mod ancestry;
 mod builtins;
 mod calls;
 mod classes;
+mod danger;
 mod derive;
 mod eval;
 mod follow;
@@ -18,6 +19,7 @@ mod table;
 mod value;
 mod wheel;
 
-pub use derive::{Derived, Row, derive};
+pub use danger::Reached;
+pub use derive::{Derived, Row, derive, propose};
 pub use library::{Library, Source};
 pub use wheel::read_wheel;

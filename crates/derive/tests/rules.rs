@@ -361,3 +361,38 @@ fn what_does_not_parse_is_said() {
     assert_eq!(judged.failures.len(), 1);
     assert_eq!(uses_in(&judged, "lib.n", "D"), "-");
 }
+
+fn danger(source: &str, name: &str) -> String {
+    let found = judged(&[("lib/__init__.py", ""), ("lib/m.py", source)]);
+    let found = found.dangers.get(&("lib.m".to_string(), name.to_string()));
+    found.map_or("-".into(), |r| format!("{}: {}", r.effect, r.evidence))
+}
+
+#[test]
+fn what_an_argument_reaches() {
+    assert_eq!(danger("def f(a): exec(a)\n", "f"), "code: f -> builtins.exec");
+    let through =
+        "import os\ndef g(c): os.system('ls ' + c)\ndef f(a):\n    b = a.strip()\n    return g(b)\n";
+    assert_eq!(danger(through, "f"), "process: f -> g -> os.system");
+    let local = "def f(a):\n    import subprocess as s\n    s.run([a], shell=True)\n";
+    assert_eq!(danger(local, "f"), "process: f -> subprocess.run");
+    let made =
+        "import pickle, io\nclass C:\n    def __init__(self, data): self.x = pickle.load(io.BytesIO(data))\n";
+    assert_eq!(danger(made, "C"), "deserialise: __init__ -> pickle.load");
+}
+
+#[test]
+fn what_an_argument_does_not_reach() {
+    for source in [
+        "def f(a): exec('x = 1')",
+        "def f(a):\n    a = 'x'\n    exec(a)",
+        "def f(a): g(a)",
+        "def f(a): a.exec('x')",
+        "def f(a):\n    def exec(b): pass\n    exec(a)",
+        "def f(a): return lambda: eval(a)",
+        "def f(exec): exec('a')",
+        "try:\n    from o import exec\nexcept E:\n    exec = 1\ndef f(a): exec(a)",
+    ] {
+        assert_eq!(danger(&format!("{source}\n"), "f"), "-", "{source}");
+    }
+}

@@ -16,13 +16,15 @@ pub struct Table {
     versions: Vec<String>,
     /// What holds in every version that has the name, and which those are.
     rows: BTreeMap<(String, String), (Option<Row>, String, String)>,
+    /// Effects that an argument reaches in some version: effect and way.
+    dangers: BTreeMap<(String, String), (&'static str, String)>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(distribution: &str, modules: &[String]) -> Self {
         let (distribution, modules) = (distribution.into(), modules.to_vec());
-        Self { distribution, modules, versions: Vec::new(), rows: BTreeMap::new() }
+        Self { distribution, modules, versions: Vec::new(), rows: BTreeMap::new(), dangers: BTreeMap::new() }
     }
 
     /// Judges a version and keeps the worst of each name.
@@ -42,6 +44,9 @@ impl Table {
             self.distribution,
             derived.rows.len()
         );
+        for (name, reached) in derived.dangers {
+            self.dangers.insert(name, (reached.effect, reached.evidence));
+        }
         for (name, row) in derived.rows {
             let entry =
                 self.rows.entry(name).or_insert_with(|| (row.clone(), version.into(), version.into()));
@@ -88,6 +93,17 @@ impl Table {
             if !uses.is_empty() {
                 writeln!(text, "{module}\t{name}\t{}\t{args}\t{first}..{last}", uses.join(","))?;
             }
+        }
+        let mut found = String::new();
+        for ((module, name), (effect, evidence)) in &self.dangers {
+            if self.modules.iter().any(|m| module == m || module.starts_with(&format!("{m}."))) {
+                writeln!(found, "{module}\t{name}\t{effect}\t{evidence}")?;
+            }
+        }
+        if !found.is_empty() {
+            let path = folder.join(format!("{}.danger.tsv", self.distribution));
+            let head = "# Names that hand an argument to something that runs it: module, name, effect, the way there.\n";
+            std::fs::write(&path, format!("{head}{found}")).with_context(|| path.display().to_string())?;
         }
         let path = folder.join(format!("{}.tsv", self.distribution));
         std::fs::write(&path, text).with_context(|| path.display().to_string())
