@@ -17,6 +17,22 @@ const NO_METHOD: &str = "the object has no such method";
 const ODD: &str = "odd number of items";
 
 impl State {
+    /// Takes the items from `from` on off the stack, into room that is used again and again.
+    fn lift(&mut self, from: usize) -> Vec<Val> {
+        let mut items = std::mem::take(&mut self.room);
+        items.clear();
+        items.extend(self.stack.drain(from.min(self.stack.len())..));
+        items
+    }
+
+    /// Keeps the room of items that are done with, unless it is large.
+    fn lay_down(&mut self, items: Vec<Val>) {
+        const MAX: usize = 16 << 10;
+        if items.capacity() <= MAX {
+            self.room = items;
+        }
+    }
+
     /// The opcodes that fill or make a container of what is on the stack.
     pub(crate) fn fill(&mut self, code: u8, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
         let len = self.stack.len();
@@ -39,25 +55,37 @@ impl State {
 
     /// APPEND, APPENDS, ADDITEMS: the items from `from` on go into the value below them.
     fn append(&mut self, from: usize, how: How, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
+        let items = self.lift(from);
+        let done = self.append_items(&items, how, at, obs);
+        self.lay_down(items);
+        done
+    }
+
+    fn append_items(
+        &mut self,
+        items: &[Val],
+        how: How,
+        at: u64,
+        obs: &mut dyn Observer,
+    ) -> Result<(), &'static str> {
         self.fan = 0;
-        let items = self.stack.split_off(from);
         let Some(&to) = self.stack.last() else { return Ok(()) };
         match to.tag() {
             Tag::Node => {
                 let kind = self.heap.get_seq(to).map(|s| s.kind);
                 match (how, kind) {
                     (How::Append, Some(Kind::List)) => {}
-                    (How::AddItems, Some(Kind::Set)) => self.hash_all(&items, at, obs),
+                    (How::AddItems, Some(Kind::Set)) => self.hash_all(items, at, obs),
                     _ if items.is_empty() => return Ok(()),
                     _ => return Err(NO_METHOD),
                 }
-                self.heap.extend(to, &items);
+                self.heap.extend(to, items);
                 self.check_size(to, at, obs);
             }
             Tag::Global | Tag::Object | Tag::Persistent | Tag::Opaque
                 if !items.is_empty() || how == How::Append =>
             {
-                self.foreign(to, how, &items, at, obs);
+                self.foreign(to, how, items, at, obs);
             }
             _ if items.is_empty() => {}
             // A bytearray has `extend`: from here on its bytes are not those of the stream.
@@ -71,28 +99,32 @@ impl State {
 
     /// SETITEM, SETITEMS.
     fn set_items(&mut self, from: usize, at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
+        let items = self.lift(from);
+        let done = self.set_pairs(&items, at, obs);
+        self.lay_down(items);
+        done
+    }
+
+    fn set_pairs(&mut self, items: &[Val], at: u64, obs: &mut dyn Observer) -> Result<(), &'static str> {
         self.fan = 0;
-        let mut items = self.stack.split_off(from);
         let odd = items.len() % 2 == 1;
-        if odd {
-            items.pop();
-        }
+        let items = items.get(..items.len() - usize::from(odd)).unwrap_or(items);
         let Some(&to) = self.stack.last() else { return Ok(()) };
         match to.tag() {
             _ if items.is_empty() => {}
             Tag::Node => match self.heap.get_seq(to).map(|s| s.kind) {
                 Some(Kind::Dict) => {
-                    self.hash_keys(&items, at, obs);
-                    self.note_planted(to, &items);
-                    self.heap.extend(to, &items);
+                    self.hash_keys(items, at, obs);
+                    self.note_planted(to, items);
+                    self.heap.extend(to, items);
                     self.check_size(to, at, obs);
                 }
-                Some(Kind::List) => self.set_in_list(to, &items),
+                Some(Kind::List) => self.set_in_list(to, items),
                 _ => return Err(NO_METHOD),
             },
             Tag::Global | Tag::Object | Tag::Persistent | Tag::Opaque => {
-                self.hash_keys(&items, at, obs);
-                self.foreign(to, How::SetItem, &items, at, obs);
+                self.hash_keys(items, at, obs);
+                self.foreign(to, How::SetItem, items, at, obs);
             }
             Tag::Bytes | Tag::Text if self.is_bytearray(to) => {
                 self.changed.insert(to);

@@ -42,7 +42,10 @@ impl Source {
     /// The opcode at `at`, where its argument begins and what it holds: `range` is the payload without
     /// length field, newline or quotes.
     pub(crate) fn literal(&self, at: u64, max: usize) -> io::Result<Literal> {
-        let mut head = self.blob.read_range(at..at.saturating_add(9))?;
+        // The longest argument that is not counted has eight bytes.
+        let mut head = [0; 9];
+        let read = self.blob.read_at(&mut head, at)?;
+        let head = head.get_mut(..read).unwrap_or_default();
         if let (Some(first), Some(&code)) = (head.first_mut(), self.patches.get(&at)) {
             *first = code;
         }
@@ -110,7 +113,10 @@ impl Source {
     pub(crate) fn code(&self, at: u64) -> Option<u8> {
         match self.patches.get(&at) {
             Some(&code) => Some(code),
-            None => self.blob.read_range(at..at + 1).ok()?.first().copied(),
+            None => {
+                let mut byte = [0];
+                (self.blob.read_at(&mut byte, at).ok()? == 1).then_some(byte[0])
+            }
         }
     }
 

@@ -239,7 +239,8 @@ fn push_chunked<T>(chunks: &mut Vec<Vec<T>>, item: T) {
     match chunks.last_mut() {
         Some(c) if c.len() < CHUNK => c.push(item),
         _ => {
-            let mut c = Vec::with_capacity(CHUNK);
+            // The first grows as it fills: most pickles are small, and a large block is dear to give back.
+            let mut c = Vec::with_capacity(if chunks.is_empty() { 4 } else { CHUNK });
             c.push(item);
             chunks.push(c);
         }

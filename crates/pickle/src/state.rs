@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub source: Source,
     pub len: u64,
     pub stack: Vec<Val>,
+    /// Room for items on their way from the stack into a container.
+    pub room: Vec<Val>,
     pub marks: Vec<usize>,
     pub memo: Memo,
     pub heap: Heap,
@@ -94,6 +96,7 @@ impl State {
             len: source.blob.len(),
             source,
             stack: Vec::new(),
+            room: Vec::new(),
             marks: Vec::new(),
             memo: Memo::default(),
             heap: Heap::default(),

@@ -36,6 +36,10 @@ fn encoding(head: &[u8]) -> Option<Encoding> {
         [0xfe, 0xff, rest @ ..] if plausible16(rest, 0) => return Some(Encoding::Utf16Be),
         _ => {}
     }
+    // Most binary data is told by this alone.
+    if head.contains(&0) {
+        return None;
+    }
     let cut = match std::str::from_utf8(head) {
         Ok(_) => true,
         // A character cut in two by the end of the probe.
@@ -43,7 +47,7 @@ fn encoding(head: &[u8]) -> Option<Encoding> {
     };
     // Vocabularies hold single control characters; binary data holds NULs or many.
     let controls = head.iter().filter(|b| control(**b)).count();
-    let few = controls * 50 <= head.len() && !head.contains(&0);
+    let few = controls * 50 <= head.len();
     // Single-byte legacy text is text too, as long as it is mostly ASCII and has no control characters: a
     // protobuf around one long string has few.
     let ascii = head.iter().filter(|b| b.is_ascii()).count();

@@ -18,7 +18,7 @@ pub struct Pickle;
 const TRIAL_STEPS: u64 = 20_000;
 
 /// Opcodes of a first, short look.
-const FIRST_STEPS: u64 = 96;
+const FIRST_STEPS: u64 = 32;
 
 /// What a trial found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
