@@ -17,6 +17,30 @@ use wb_python::{absolute, dotted};
 /// How deep calls are followed.
 const MAX_DEPTH: u32 = 6;
 
+/// Modules that do one of these things at import with nothing but their own values: effect and the end of the name.
+const REVIEWED: &[(&str, &str)] = &[
+    // Python 2 and 3 in one source: `exec_` and the like are made from text.
+    ("code", "six"),
+    ("code", "torch._six"),
+    ("code", "pandas.compat"),
+    ("code", "cloudpickle.cloudpickle"),
+    // One name of another module each.
+    ("code", "array_api_compat._internal"),
+    ("code", "array_api_compat.common._helpers"),
+    // Functions that only differ in a name.
+    ("code", "torch._prims.nvfuser_prims"),
+    ("code", "pandas.core.groupby.generic"),
+    // `open(os.devnull, "w")` where there is no standard error.
+    ("file", "transformers.utils.logging"),
+    ("file", "diffusers.utils.logging"),
+    // Their own caches: moved to a new place, or made.
+    ("file", "transformers.utils.hub"),
+    ("file", "transformers.file_utils"),
+    ("file", "torch._inductor.runtime.cache_dir_utils"),
+    ("file", "torch._inductor.runtime.runtime_utils"),
+    ("file", "torch.distributed.nn.jit.instantiator"),
+];
+
 /// The answers so far.
 pub struct Imports<'i, 'a> {
     index: &'i Index<'a>,
@@ -143,18 +167,12 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
-    /// Compiled parts are loaded when a library is imported. Text is compiled by a few modules that were read: it is
-    /// their own.
+    /// Compiled parts are loaded when a library is imported. A few modules compile text of their own or touch files of
+    /// their own; they were read.
     fn is_reviewed(&self, effect: &str) -> bool {
-        const OWN_TEXT: [&str; 4] = [
-            "six",
-            "cloudpickle.cloudpickle",
-            "array_api_compat._internal",
-            "array_api_compat.common._helpers",
-        ];
         let name = self.module.name;
-        let own = |m: &&str| name == *m || name.strip_suffix(*m).is_some_and(|rest| rest.ends_with('.'));
-        effect == "native" || effect == "code" && OWN_TEXT.iter().any(own)
+        let is = |m: &str| name == m || name.strip_suffix(m).is_some_and(|rest| rest.ends_with('.'));
+        effect == "native" || REVIEWED.iter().any(|(e, m)| *e == effect && is(m))
     }
 
     fn enter(&mut self, module: &'a Module<'a>, def: &'a StmtFunctionDef) {
