@@ -4,6 +4,7 @@
 //! scanner: a [`Blob`]. Nothing here knows about formats, and nothing here does network I/O.
 #![warn(missing_docs)]
 
+mod blocks;
 mod budget;
 mod digest;
 mod read_at;

@@ -1,11 +1,12 @@
 //! [`ReadAt`], the one trait every source of bytes implements, and [`Blob`], a range of a source.
 
+use crate::blocks::Blocks;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Bytes that can be read at any offset. Offsets and lengths are in bytes.
 pub trait ReadAt: Send + Sync {
@@ -47,6 +48,19 @@ impl ReadAt for Vec<u8> {
 struct OpenFile {
     file: File,
     len: u64,
+    /// Formats look at the same headers again and again.
+    blocks: Mutex<Blocks>,
+}
+
+impl OpenFile {
+    fn read(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buf, offset) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
 }
 
 impl ReadAt for OpenFile {
@@ -54,11 +68,10 @@ impl ReadAt for OpenFile {
         self.len
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        loop {
-            match self.file.read_at(buf, offset) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
+        // Whoever holds the blocks reads for itself meanwhile; nobody need wait for that.
+        match self.blocks.try_lock() {
+            Ok(mut blocks) => blocks.read(buf, offset, |buf, at| self.read(buf, at)),
+            Err(_) => self.read(buf, offset),
         }
     }
 }
@@ -101,7 +114,7 @@ impl Blob {
     /// A blob over an open regular file whose length the caller knows: needs no call that looks at files,
     /// which a confined worker may not make.
     pub fn from_file_of_len(file: File, len: u64) -> Self {
-        Self::new(Arc::new(OpenFile { file, len }))
+        Self::new(Arc::new(OpenFile { file, len, blocks: Mutex::default() }))
     }
 
     /// Length in bytes.
