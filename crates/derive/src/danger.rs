@@ -108,6 +108,8 @@ impl<'a> Walk<'_, 'a> {
         let [meaning] = meanings.as_slice() else { return };
         if let Some(name) = full_name(meaning)
             && given[0]
+            // Compiling alone runs nothing (`ast.parse`); running what it makes is found by itself.
+            && name != "builtins.compile"
             && let Some(effect) = sink(&name).filter(|e| NAMED.contains(e))
         {
             self.found = Some(Reached { effect, evidence: name });

@@ -123,6 +123,11 @@ impl Row {
                     Args::Plain => 2,
                     _ => 3,
                 };
+                // Of a condition on arguments and one on states neither is the weaker.
+                let both = [old.args, new.args];
+                if both.contains(&Args::Versioned) && !both.contains(&Args::Any) && both[0] != both[1] {
+                    old.uses = 0;
+                }
                 if strict(new.args) > strict(old.args) {
                     old.args = new.args;
                 }

@@ -54,6 +54,9 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         How::Build if matches!(entry.args, Args::Plain | Args::Inert | Args::Dtype) => {
             return yes(call.plain_args && call.args.iter().all(is_inert));
         }
+        How::Build if entry.args == Args::Versioned => {
+            return yes(call.plain_args && call.args.iter().all(version_is_literal));
+        }
         How::Build => return yes(call.plain_args),
         How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
         _ => {}
@@ -62,7 +65,7 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
     // Keywords take other ways through a callable than the arguments that a predicate names.
     let keywords = !call.kwargs.is_empty();
     match entry.args {
-        Args::Any => Harmless,
+        Args::Any | Args::Versioned => Harmless,
         Args::Inert => yes(is_contained(call)),
         Args::NoneFirst => yes(call.plain_args && matches!(args.first(), None | Some(Value::None))),
         Args::Plain | Args::Pattern | Args::ScipyDistribution | Args::ModelFormula => {
@@ -449,5 +452,20 @@ fn walk(value: &Value, depth: u32, visit: &mut impl FnMut(&Value)) {
         Value::Object { args, .. } => args.iter().for_each(|v| walk(v, depth + 1, visit)),
         Value::Persistent(id) => walk(id, depth + 1, visit),
         _ => {}
+    }
+}
+
+/// Is what a state says of the version that wrote it a literal, if it says anything?
+pub(super) fn version_is_literal(state: &Value) -> bool {
+    match state {
+        Value::Dict(items) => items.iter().all(|(key, value)| match key.as_str() {
+            Some("_sklearn_version") => value.is_plain(),
+            Some(_) => true,
+            // Cut off, or no text: it may be the version.
+            None => false,
+        }),
+        Value::Tuple(parts) => parts.iter().all(version_is_literal),
+        Value::None => true,
+        other => other.is_plain(),
     }
 }

@@ -73,7 +73,7 @@ impl Entry<'_> {
 
     /// Does the answer for this use depend on more of the arguments than whether they are plain?
     pub fn looks_at_args(&self, how: How, plain: bool) -> bool {
-        let plain_suffices = matches!(self.args, Args::Any | Args::Plain | Args::Pattern);
+        let plain_suffices = matches!(self.args, Args::Any | Args::Plain | Args::Pattern | Args::Versioned);
         match how {
             How::Data | How::Append | How::SetItem | How::AddItems | How::Hash => false,
             // A plain state is one without planted methods; what it holds is looked at where it matters.
@@ -89,8 +89,15 @@ impl Entry<'_> {
 const TEXT_STATES: [Args; 2] = [Args::ScipyDistribution, Args::ModelFormula];
 
 /// Predicates that look into the state that BUILD sets.
-const BUILD_LOOKS: [Args; 6] =
-    [Args::Partial, Args::Plain, Args::Inert, Args::Dtype, Args::ScipyDistribution, Args::ModelFormula];
+const BUILD_LOOKS: [Args; 7] = [
+    Args::Partial,
+    Args::Plain,
+    Args::Inert,
+    Args::Dtype,
+    Args::ScipyDistribution,
+    Args::ModelFormula,
+    Args::Versioned,
+];
 
 /// All tables.
 #[derive(Clone, Copy)]

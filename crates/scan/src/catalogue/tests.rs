@@ -247,3 +247,18 @@ fn containers_are_not_made_from_objects_with_attributes() {
     ]);
     assert_eq!(class("functools", "partial", How::Build, &[state]), CallClass::Unresolved);
 }
+
+/// scikit-learn compares and prints the version that a state says it is of: it must be no object.
+#[test]
+fn the_version_in_a_state_is_a_literal_or_absent() {
+    let state = |version: Value| {
+        Value::Dict(vec![(text("coef_"), global("os", "path")), (text("_sklearn_version"), version)])
+    };
+    assert!(predicate::version_is_literal(&state(text("1.0"))));
+    assert!(predicate::version_is_literal(&Value::Dict(vec![(text("coef_"), Value::Opaque)])));
+    assert!(predicate::version_is_literal(&Value::None));
+    assert!(!predicate::version_is_literal(&state(Value::Opaque)));
+    assert!(!predicate::version_is_literal(&Value::Tuple(vec![Value::None, state(global("os", "system"))])));
+    assert!(!predicate::version_is_literal(&Value::Dict(vec![(Value::Truncated, Value::Truncated)])));
+    assert!(!predicate::version_is_literal(&Value::Truncated));
+}

@@ -107,6 +107,9 @@ words! {
     ModelFormula = "model-formula",
     /// Nothing first, then plain arguments: where a file would be opened otherwise.
     NoneFirst = "none-first",
+    /// Anything; what a state says of the version that wrote it (`_sklearn_version`) is a literal: scikit-learn compares
+    /// it with its own, and prints it.
+    Versioned = "versioned",
 }
 
 words! {
