@@ -45,6 +45,20 @@ pub fn instance_of(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Values whose methods are those of built-in types, known by name.
+fn is_builtin(value: &Value<'_>) -> bool {
+    matches!(
+        value,
+        Value::State
+            | Value::ThisDict
+            | Value::Container(_)
+            | Value::Literal
+            | Value::Text(_)
+            | Value::Bool(_)
+            | Value::Any(Some(_))
+    )
+}
+
 impl<'a> Proof<'_, '_, 'a> {
     /// Evaluates a call.
     pub fn call_expression(
@@ -56,30 +70,13 @@ impl<'a> Proof<'_, '_, 'a> {
         // Methods of built-in containers depend on what they are called on, and may change it.
         if let Expr::Attribute(a) = &*call.func {
             let owner = self.eval(&a.value, frame, flow)?;
-            let builtin = owner.each().iter().any(|o| {
-                matches!(
-                    o,
-                    Value::State
-                        | Value::ThisDict
-                        | Value::Container(_)
-                        | Value::Literal
-                        | Value::Text(_)
-                        | Value::Bool(_)
-                        | Value::Any(Some(_))
-                )
-            });
+            let builtin = owner.each().iter().any(is_builtin);
             if builtin {
                 let given = self.given(call, frame, flow)?;
                 let mut out: Option<Value<'a>> = None;
                 for owner in owner.each() {
                     let value = match owner {
-                        Value::State
-                        | Value::ThisDict
-                        | Value::Container(_)
-                        | Value::Literal
-                        | Value::Text(_)
-                        | Value::Bool(_)
-                        | Value::Any(Some(_)) => {
+                        owner if is_builtin(&owner) => {
                             self.builtin_method(&a.value, &owner, a.attr.as_str(), &given, flow)?
                         }
                         other => {

@@ -66,6 +66,22 @@ struct Made<'a> {
     is_own: bool,
 }
 
+impl Uses {
+    /// Notes what a proof needed, or why there is none. The condition under which the use is proved.
+    fn settle(&mut self, of: &'static str, condition: Condition, made: Step<Made<'_>>) -> Option<Condition> {
+        match made {
+            Ok(made) => {
+                self.imports.extend(made.imports);
+                Some(condition)
+            }
+            Err(why) => {
+                self.why.push((of, why));
+                None
+            }
+        }
+    }
+}
+
 /// Judges a class.
 pub fn class_uses<'a>(world: &World<'_, 'a>, class: &'a Class<'a>) -> Uses {
     let mut out = Uses::default();
@@ -103,31 +119,22 @@ pub fn class_uses<'a>(world: &World<'_, 'a>, class: &'a Class<'a>) -> Uses {
             Err(e) => out.why.push(("build", e)),
         }
     }
+    let literals = |made: &Made<'a>| match leaves_literals(&made.flow, &keys) {
+        true => Ok(()),
+        false => Err("an argument ends up where a literal is needed".to_string()),
+    };
     for condition in [Condition::Any, Condition::Plain] {
         if out.new.is_none() {
-            match new(world, class, ancestry, condition) {
-                Ok(made) if !made.is_own => out.why.push(("new", "__new__ returns something else".into())),
-                Ok(made) => match leaves_literals(&made.flow, &keys) {
-                    true => {
-                        out.new = Some(condition);
-                        out.imports.extend(made.imports);
-                    }
-                    false => out.why.push(("new", "an argument ends up where a literal is needed".into())),
-                },
-                Err(e) => out.why.push(("new", e)),
-            }
+            let made = new(world, class, ancestry, condition).and_then(|made| match made.is_own {
+                true => literals(&made).map(|()| made),
+                false => Err("__new__ returns something else".into()),
+            });
+            out.new = out.settle("new", condition, made);
         }
         if out.call.is_none() {
-            match call(world, class, ancestry, condition) {
-                Ok(made) => match leaves_literals(&made.flow, &keys) {
-                    true => {
-                        out.call = Some(condition);
-                        out.imports.extend(made.imports);
-                    }
-                    false => out.why.push(("call", "an argument ends up where a literal is needed".into())),
-                },
-                Err(e) => out.why.push(("call", e)),
-            }
+            let made =
+                call(world, class, ancestry, condition).and_then(|made| literals(&made).map(|()| made));
+            out.call = out.settle("call", condition, made);
         }
     }
     out.hash = hashes(world, ancestry);

@@ -163,19 +163,7 @@ fn changes_pass(seen: &StandIns, n: usize, how: How, args: &[&Shown], word: Word
 
 fn allows(module: &str, name: &str, how: How, args: &[Value], plain: bool, word: Word) -> bool {
     let callable = format!("{module}.{name}");
-    let call = Call {
-        offset: 0,
-        how,
-        module,
-        name,
-        callable: &callable,
-        made_by: "",
-        tampered: false,
-        on_import: false,
-        args,
-        kwargs: &[],
-        plain_args: plain,
-    };
+    let call = Call { how, callable: &callable, args, plain_args: plain, ..Call::import(module, name) };
     match catalogue::classify(&call) {
         CallClass::Harmless => true,
         CallClass::Unknown if word == Word::UnknownClass => match how {

@@ -389,40 +389,37 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut acc, mut bits) = (0u32, 0u32);
-    for &b in text.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'=') {
-        let d = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        acc = acc << 6 | u32::from(d);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((acc >> bits) as u8);
-            acc &= (1 << bits) - 1;
-        }
-    }
-    Some(out)
+    let digits = text.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'=');
+    ungroup(digits, 6, |b| match b {
+        b'A'..=b'Z' => Some(b - b'A'),
+        b'a'..=b'z' => Some(b - b'a' + 26),
+        b'0'..=b'9' => Some(b - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    })
 }
 
-/// Groups of characters as numbers of `bits` each.
 fn unbase32(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 8 * 5);
+    let digits = text.iter().filter(|b| **b != b'=');
+    ungroup(digits, 5, |b| match b.to_ascii_uppercase() {
+        b @ b'A'..=b'Z' => Some(b - b'A'),
+        b @ b'2'..=b'7' => Some(b - b'2' + 26),
+        _ => None,
+    })
+}
+
+/// Characters that are digits of `width` bits each, as bytes; none if one is no digit.
+fn ungroup<'a>(
+    text: impl Iterator<Item = &'a u8>,
+    width: u32,
+    digit: impl Fn(u8) -> Option<u8>,
+) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
     let (mut acc, mut bits) = (0u32, 0u32);
-    for &b in text.iter().filter(|b| **b != b'=') {
-        let d = match b.to_ascii_uppercase() {
-            b @ b'A'..=b'Z' => b - b'A',
-            b @ b'2'..=b'7' => b - b'2' + 26,
-            _ => return None,
-        };
-        acc = acc << 5 | u32::from(d);
-        bits += 5;
+    for &b in text {
+        acc = acc << width | u32::from(digit(b)?);
+        bits += width;
         if bits >= 8 {
             bits -= 8;
             out.push((acc >> bits) as u8);

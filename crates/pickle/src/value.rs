@@ -155,3 +155,22 @@ pub struct Call<'a> {
     /// hold is judged where they are made).
     pub plain_args: bool,
 }
+
+impl<'a> Call<'a> {
+    /// An import that is kept and not called; what else is known of a use is set on it.
+    pub fn import(module: &'a str, name: &'a str) -> Self {
+        Self {
+            offset: 0,
+            how: How::Data,
+            module,
+            name,
+            callable: "",
+            made_by: "",
+            tampered: false,
+            on_import: false,
+            args: &[],
+            kwargs: &[],
+            plain_args: true,
+        }
+    }
+}

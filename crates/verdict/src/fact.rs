@@ -90,6 +90,24 @@ pub enum How {
 }
 
 impl How {
+    /// Every way, in the order of their declaration.
+    pub const ALL: [Self; 14] = [
+        Self::Data,
+        Self::Reduce,
+        Self::Inst,
+        Self::Obj,
+        Self::Newobj,
+        Self::NewobjEx,
+        Self::Build,
+        Self::Append,
+        Self::SetItem,
+        Self::AddItems,
+        Self::Ext,
+        Self::Persid,
+        Self::Indirect,
+        Self::Hash,
+    ];
+
     /// The pickle opcode's name.
     pub fn opcode(self) -> &'static str {
         match self {

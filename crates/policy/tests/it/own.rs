@@ -49,29 +49,12 @@ fn trust(packages: &str) -> String {
     format!("[[trusted_packages]]\npackages = [{packages}]\n{SIGNED}")
 }
 
-const HOWS: [How; 14] = [
-    How::Data,
-    How::Reduce,
-    How::Inst,
-    How::Obj,
-    How::Newobj,
-    How::NewobjEx,
-    How::Build,
-    How::Append,
-    How::SetItem,
-    How::AddItems,
-    How::Ext,
-    How::Persid,
-    How::Indirect,
-    How::Hash,
-];
-
 const CALLS: [How; 4] = [How::Reduce, How::Inst, How::Obj, How::Indirect];
 
 #[test]
 fn an_entry_admits_exactly_its_use() {
     let text = entry("\"call\"", "plain");
-    for how in HOWS {
+    for how in How::ALL {
         let found = finding_of("acme.build", "restore", how, CallClass::Unknown, true);
         let expected = if CALLS.contains(&how) { Action::Allow } else { Action::Block };
         assert_eq!(action(&text, &found), expected, "{how:?}");
@@ -122,7 +105,7 @@ fn an_entry_speaks_of_catalogued_libraries_but_never_of_what_is_worse() {
 #[test]
 fn trust_admits_the_rebuilding_of_classes_and_no_call() {
     let text = trust("\"acme\"");
-    for how in HOWS {
+    for how in How::ALL {
         for plain in [true, false] {
             let found = finding_of("acme.models", "Net", how, CallClass::Unknown, plain);
             let rebuilt = match how {

@@ -1,34 +1,10 @@
 //! Harmless callables given what an attacker would give them, and the promise that answers can be kept by key.
 
 use super::tables::CATALOGUE;
+use super::tests::{global, text};
 use super::vocabulary::Args;
 use super::*;
 use std::collections::HashMap;
-
-const HOWS: [How; 14] = [
-    How::Data,
-    How::Reduce,
-    How::Inst,
-    How::Obj,
-    How::Newobj,
-    How::NewobjEx,
-    How::Build,
-    How::Append,
-    How::SetItem,
-    How::AddItems,
-    How::Ext,
-    How::Persid,
-    How::Indirect,
-    How::Hash,
-];
-
-fn text(s: &str) -> Value {
-    Value::Str { text: s.into(), len: s.len() as u64, cut: false }
-}
-
-fn global(module: &str, name: &str) -> Value {
-    Value::Global { module: module.into(), name: name.into() }
-}
 
 fn object(made_by: &str, args: &[Value]) -> Value {
     Value::Object { made_by: made_by.into(), args: args.to_vec() }
@@ -108,19 +84,7 @@ impl Dice {
 }
 
 fn use_with<'a>(module: &'a str, name: &'a str, how: How, args: &'a [Value], plain: bool) -> Call<'a> {
-    Call {
-        offset: 0,
-        how,
-        module,
-        name,
-        callable: "",
-        made_by: "",
-        tampered: false,
-        on_import: false,
-        args,
-        kwargs: &[],
-        plain_args: plain,
-    }
+    Call { how, args, plain_args: plain, ..Call::import(module, name) }
 }
 
 fn class(module: &str, name: &str, how: How, args: &[Value]) -> CallClass {
@@ -137,7 +101,7 @@ fn names() -> Vec<(&'static str, &'static str)> {
         // Of names that differ in nothing but their spelling a few are enough.
         .filter(|(_, _, row)| {
             let kind = format!("{:?}", (row.harmless.map(|e| (e.args, e.derived)), row.danger, row.part));
-            let uses = row.harmless.map_or(0, |e| HOWS.iter().filter(|h| e.allows(**h)).count() as u8);
+            let uses = row.harmless.map_or(0, |e| How::ALL.iter().filter(|h| e.allows(**h)).count() as u8);
             let n = seen.entry((kind, uses)).or_default();
             *n += 1;
             *n <= 6
@@ -160,7 +124,7 @@ fn an_answer_that_can_be_kept_by_its_key_is_the_same_for_all_arguments() {
     let values: Vec<Value> = tame().into_iter().chain(poisons()).collect();
     let mut checked = 0u32;
     for (module, name) in names() {
-        for how in HOWS {
+        for how in How::ALL {
             let mut known: HashMap<(bool, bool, bool), CallClass> = HashMap::new();
             for _ in 0..40 {
                 let count = if how == How::Build { 1 } else { dice.roll(5) };

@@ -1,5 +1,6 @@
 //! Every published gadget, in every use, with the arguments of attacks: none is harmless.
 
+use super::tests::{call, global, text};
 use super::*;
 use std::path::Path;
 use wb_pickle::Value;
@@ -40,14 +41,6 @@ const USES: [How; 11] = [
     How::SetItem,
     How::AddItems,
 ];
-
-fn text(s: &str) -> Value {
-    Value::Str { text: s.into(), len: s.len() as u64, cut: false }
-}
-
-fn global(module: &str, name: &str) -> Value {
-    Value::Global { module: module.into(), name: name.into() }
-}
 
 /// Arguments that name no callable, then arguments that do.
 fn attacks() -> (Vec<Vec<Value>>, Vec<Vec<Value>>) {
@@ -115,19 +108,7 @@ fn no_published_gadget_is_harmless_in_any_use() {
                 if name == "partial" && matches!(args[..], [Value::Object { .. }]) {
                     continue;
                 }
-                let call = Call {
-                    offset: 0,
-                    how,
-                    module,
-                    name,
-                    callable: "",
-                    made_by: "",
-                    tampered: false,
-                    on_import: false,
-                    args,
-                    kwargs: &[],
-                    plain_args: args.iter().all(Value::is_plain),
-                };
+                let call = call(module, name, how, args);
                 if classify(&call) == CallClass::Harmless {
                     wrong.push(format!("{module}.{name} {how:?} {args:?}"));
                 }
@@ -142,19 +123,7 @@ fn a_state_that_runs_source_text_is_code() {
     let build = |module, name, key: &str, value: &str| {
         let state =
             [Value::Dict(vec![(text(key), text(value)), (text("restore_design_info"), Value::Bool(true))])];
-        let call = Call {
-            offset: 0,
-            how: How::Build,
-            module,
-            name,
-            callable: "",
-            made_by: "",
-            tampered: false,
-            on_import: false,
-            args: &state,
-            kwargs: &[],
-            plain_args: true,
-        };
+        let call = call(module, name, How::Build, &state);
         classify(&call)
     };
     let code = CallClass::Dangerous { effect: Effect::Code };

@@ -172,22 +172,7 @@ fn words_decide(cat: &Catalogue<'_>, part: Part, args: &[Value]) -> CallClass {
 /// The class of one use without arguments, in a catalogue of a test's own.
 #[cfg(test)]
 fn uses(cat: &Catalogue<'_>, module: &str, name: &str, how: How) -> CallClass {
-    let (callable, made_by, args, kwargs) = ("", "", &[], &[]);
-    let (tampered, on_import, plain_args) = (false, false, true);
-    let call = Call {
-        offset: 0,
-        how,
-        module,
-        name,
-        callable,
-        made_by,
-        tampered,
-        on_import,
-        args,
-        kwargs,
-        plain_args,
-    };
-    classify_in(cat, &call)
+    classify_in(cat, &Call { how, ..Call::import(module, name) })
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn rebuilt(
         args.iter().all(Value::is_plain) && kwargs.iter().all(|(k, v)| k.is_plain() && v.is_plain());
     match class {
         Value::Global { module, name } => {
-            let call = Call { how, args, kwargs, plain_args, ..import(module, name) };
+            let call = Call { how, args, kwargs, plain_args, ..Call::import(module, name) };
             match super::classify_in(cat, &call) {
                 // No plain rebuilding of an unknown class, so nothing that may pass as one.
                 CallClass::Unknown if !plain_args => Class(CallClass::KnownUncatalogued),
@@ -214,7 +214,7 @@ fn reconstructor(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
         how: How::Newobj,
         args: state,
         plain_args: state.iter().all(Value::is_plain),
-        ..import(module, base)
+        ..Call::import(module, base)
     };
     // What a set or dict is filled with is hashed: here no use of its own tells of it.
     let hashes = matches!(base.as_str(), "set" | "frozenset" | "dict")
@@ -222,23 +222,6 @@ fn reconstructor(cat: &Catalogue<'_>, args: &[Value]) -> Outcome {
         && !state.iter().all(is_inert);
     let proved = base == "object" || (!hashes && super::classify_in(cat, &call) == CallClass::Harmless);
     if proved { class } else { Unproved }
-}
-
-/// A use of an imported name without arguments.
-fn import<'a>(module: &'a str, name: &'a str) -> Call<'a> {
-    Call {
-        offset: 0,
-        how: How::Data,
-        module,
-        name,
-        callable: "",
-        made_by: "",
-        tampered: false,
-        on_import: false,
-        args: &[],
-        kwargs: &[],
-        plain_args: true,
-    }
 }
 
 /// Classes of arrays, whose `__array_finalize__` or `__new__` runs, then shape and type.
@@ -369,7 +352,7 @@ fn inner_call(cat: &Catalogue<'_>, function: &Value, args: &[Value]) -> Outcome 
         return Unproved;
     }
     let plain_args = args.iter().all(Value::is_plain);
-    let call = Call { how: How::Reduce, args, plain_args, ..import(module, name) };
+    let call = Call { how: How::Reduce, args, plain_args, ..Call::import(module, name) };
     as_class(super::classify_in(cat, &call))
 }
 

@@ -1,30 +1,18 @@
 use super::*;
 
-fn call<'a>(module: &'a str, name: &'a str, how: How, args: &'a [Value]) -> Call<'a> {
-    Call {
-        offset: 0,
-        how,
-        module,
-        name,
-        callable: "",
-        made_by: "",
-        tampered: false,
-        on_import: false,
-        args,
-        kwargs: &[],
-        plain_args: args.iter().all(Value::is_plain),
-    }
+pub(super) fn call<'a>(module: &'a str, name: &'a str, how: How, args: &'a [Value]) -> Call<'a> {
+    Call { how, args, plain_args: args.iter().all(Value::is_plain), ..Call::import(module, name) }
 }
 
 fn class(module: &str, name: &str, how: How, args: &[Value]) -> CallClass {
     classify(&call(module, name, how, args))
 }
 
-fn text(s: &str) -> Value {
+pub(super) fn text(s: &str) -> Value {
     Value::Str { text: s.into(), len: s.len() as u64, cut: false }
 }
 
-fn global(module: &str, name: &str) -> Value {
+pub(super) fn global(module: &str, name: &str) -> Value {
     Value::Global { module: module.into(), name: name.into() }
 }
 

@@ -64,16 +64,9 @@ impl Observer for Trial {
 pub(super) fn import_of(offset: u64, callee: &Callee) -> Call<'_> {
     Call {
         offset,
-        how: How::Data,
-        module: &callee.module,
-        name: &callee.name,
         callable: &callee.rendering,
         made_by: &callee.made_by,
-        tampered: false,
-        on_import: false,
-        args: &[],
-        kwargs: &[],
-        plain_args: true,
+        ..Call::import(&callee.module, &callee.name)
     }
 }
 

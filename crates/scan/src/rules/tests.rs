@@ -59,26 +59,9 @@ fn use_of(how: How, call: CallClass, plain_args: bool) -> Option<&'static str> {
     rule_for(&fact, "model.pkl").map(|r| r.id)
 }
 
-const HOWS: [How; 14] = [
-    How::Data,
-    How::Reduce,
-    How::Inst,
-    How::Obj,
-    How::Newobj,
-    How::NewobjEx,
-    How::Build,
-    How::Append,
-    How::SetItem,
-    How::AddItems,
-    How::Ext,
-    How::Persid,
-    How::Indirect,
-    How::Hash,
-];
-
 #[test]
 fn only_harmless_calls_are_neutral() {
-    for how in HOWS {
+    for how in How::ALL {
         for plain in [true, false] {
             assert_eq!(use_of(how, CallClass::Harmless, plain), None);
             for class in [
@@ -96,10 +79,12 @@ fn only_harmless_calls_are_neutral() {
 #[test]
 fn an_unknown_class_is_unknown_only_when_merely_rebuilt() {
     let unknown: Vec<How> =
-        HOWS.into_iter().filter(|h| use_of(*h, CallClass::Unknown, true) == Some("WB-PKL-022")).collect();
+        How::ALL.into_iter().filter(|h| use_of(*h, CallClass::Unknown, true) == Some("WB-PKL-022")).collect();
     assert_eq!(unknown, [How::Data, How::Newobj, How::NewobjEx, How::Build]);
-    let unplain: Vec<How> =
-        HOWS.into_iter().filter(|h| use_of(*h, CallClass::Unknown, false) == Some("WB-PKL-022")).collect();
+    let unplain: Vec<How> = How::ALL
+        .into_iter()
+        .filter(|h| use_of(*h, CallClass::Unknown, false) == Some("WB-PKL-022"))
+        .collect();
     assert_eq!(unplain, [How::Data]);
 }
 
@@ -117,7 +102,7 @@ fn every_effect_that_runs_is_malicious() {
         Effect::State,
         Effect::Other,
     ] {
-        for how in HOWS {
+        for how in How::ALL {
             let id = use_of(how, CallClass::Dangerous { effect }, true).expect("dangerous is never neutral");
             let verdict = rule(id).map(|r| r.verdict);
             if how != How::Data {
