@@ -3,8 +3,11 @@
 mod archive;
 mod compress;
 mod gguf;
+mod proto;
 mod sevenz;
+mod table;
 mod tar;
+mod tflite;
 mod zip;
 
 use crate::value::{eval, hex};
@@ -87,6 +90,13 @@ pub(crate) enum Source {
     },
     /// A GGUF file.
     Gguf(gguf::Gguf),
+    /// Protobuf assembler, see `proto.rs`.
+    Proto(String),
+    /// A table as LevelDB writes it.
+    Table(table::Table),
+    /// A TensorFlow Lite model.
+    #[serde(rename = "tflite")]
+    TfLite(tflite::TfLite),
 }
 
 fn one() -> u8 {
@@ -157,10 +167,13 @@ impl Builder<'_> {
                 out
             }
             Source::Gguf(gguf) => gguf::build(gguf, self)?,
+            Source::Proto(text) => proto::build(text, self)?,
+            Source::Table(table) => table::build(table, self)?,
+            Source::TfLite(model) => tflite::build(model, self)?,
         })
     }
 
-    fn part(&self, name: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn part(&self, name: &str) -> Result<Vec<u8>, Error> {
         if self.depth >= MAX_DEPTH {
             return Err(Error::new(format!("part `{name}` refers to itself")));
         }
