@@ -283,6 +283,15 @@ pub enum FactKind {
         /// What about it cannot be judged.
         detail: String,
     },
+    /// A node of a computation graph whose operator does more than compute, or is not known to do no more.
+    Operator {
+        /// What it does, a stable id that begins with the framework: `tf-file-write`, `tflite-unknown`.
+        code: String,
+        /// The operator's name, escaped.
+        op: String,
+        /// The node, the graph it stands in and what it is given, escaped and bounded.
+        detail: String,
+    },
     /// No catalogued loader opens these bytes.
     UnknownContent,
     /// A loader with narrower rules than CPython's unpickler stops with an error in this pickle, and runs nothing

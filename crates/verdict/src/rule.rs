@@ -27,13 +27,15 @@ pub enum Family {
     Directive,
     /// Code and instructions shipped with the model.
     RepositoryCode,
+    /// Operators of computation graphs that do more than compute.
+    GraphOperator,
     /// Formats that cannot be judged yet.
     Unsupported,
 }
 
 impl Family {
     /// All families, in output order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PickleCall,
         Self::CarriesCode,
         Self::Structure,
@@ -44,6 +46,7 @@ impl Family {
         Self::Template,
         Self::Directive,
         Self::RepositoryCode,
+        Self::GraphOperator,
         Self::Unsupported,
     ];
 
@@ -60,6 +63,7 @@ impl Family {
             Self::Template => "template",
             Self::Directive => "directive",
             Self::RepositoryCode => "repository-code",
+            Self::GraphOperator => "graph-operator",
             Self::Unsupported => "unsupported",
         }
     }

@@ -403,6 +403,13 @@ pub(crate) fn encoded(text: &str) -> Option<&'static str> {
     })
 }
 
+/// What a text of base64 stands for, if all of it is such text.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let body = text.trim_end_matches('=').as_bytes();
+    let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    (text.len() % 4 == 0 && body.iter().all(letter)).then(|| base64_bytes(body))
+}
+
 /// Decodes base64 of either alphabet (RFC 4648); an incomplete last group is dropped.
 fn base64_bytes(text: &[u8]) -> Vec<u8> {
     let value = |b: u8| match b {

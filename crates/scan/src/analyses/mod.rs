@@ -10,3 +10,4 @@ pub(crate) mod lenient_json;
 pub(crate) mod opaque;
 pub(crate) mod paths;
 pub(crate) mod python;
+pub(crate) mod tf_graph;

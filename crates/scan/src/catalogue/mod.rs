@@ -10,6 +10,7 @@ mod inert;
 mod lookup;
 mod predicate;
 mod tables;
+pub(crate) mod tensorflow;
 mod text_run;
 mod vocabulary;
 

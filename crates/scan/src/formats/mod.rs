@@ -5,6 +5,7 @@ mod compressed;
 mod decoded;
 mod document;
 mod executable;
+mod flatbuffer;
 mod gguf;
 mod gguf_types;
 mod joblib;
@@ -12,6 +13,7 @@ mod media;
 mod numpy;
 mod pickle;
 mod pickle_facts;
+mod protobuf;
 mod recognised;
 mod safetensors;
 mod sevenz;
@@ -21,6 +23,17 @@ mod tar_header;
 mod tar_records;
 mod tar_sparse;
 mod tar_torch;
+mod tensorflow;
+mod tf_checkpoint;
+mod tf_meta;
+mod tf_proto;
+mod tf_schema;
+mod tf_small;
+mod tf_text;
+mod tfjs;
+mod tflite;
+mod tflite_op;
+mod tflite_tensor;
 mod torch_legacy;
 pub(crate) mod weights_only;
 mod wire;
@@ -110,6 +123,16 @@ pub static REGISTRY: &[&dyn Format] = &[
     &media::PdfActions,
     &media::PARQUET,
     &media::ARROW,
+    &tensorflow::SavedModel,
+    &tensorflow::MetaGraph,
+    &tensorflow::GraphDef,
+    &tf_checkpoint::Checkpoint,
+    &tf_small::Fingerprint,
+    &tf_small::KerasMetadata,
+    &tf_small::HubModule,
+    &tf_text::Text,
+    &tflite::TfLite,
+    &tfjs::TfJs,
     &recognised::Recognised,
     &document::Text,
 ];

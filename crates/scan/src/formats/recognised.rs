@@ -12,7 +12,6 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("hdf5", 512, b"\x89HDF\r\n\x1a\n"),
     ("hdf5", 1024, b"\x89HDF\r\n\x1a\n"),
     ("hdf5", 2048, b"\x89HDF\r\n\x1a\n"),
-    ("tflite", 4, b"TFL3"),
     ("executorch", 4, b"ET12"),
     ("executorch", 8, b"eh00"),
     ("catboost", 0, b"CBM1"),
@@ -30,6 +29,9 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("tensorrt", 0, b"ftrt"),
     ("tensorrt", 0, b"ptrt"),
     ("sqlite", 0, b"SQLite format 3\0"),
+    ("litert-lm", 0, b"LITERTLM"),
+    // A SavedModel too large for one message (`saved_model.cpb`) is kept as records of Riegeli.
+    ("riegeli", 0, b"\x83\xaf\x70\xd1\x0d\x88\x4a\x3f"),
     ("orbax-ocdbt", 0, b"\x0c\xdb\x3a\x2a"),
     ("ggml", 0, b"lmgg"),
     ("ggml", 0, b"tjgg"),
@@ -60,9 +62,6 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("netcdf", 0, b"CDF\x02"),
     ("lightgbm", 0, b"tree\nversion="),
     ("openvino", 0, b"<net "),
-    ("tensorflow-text", 0, b"saved_model_schema_version"),
-    ("tensorflow-text", 0, b"meta_graphs"),
-    ("tensorflow-text", 0, b"node {"),
     ("onnx-text", 0, b"ir_version:"),
 ];
 
@@ -74,21 +73,10 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     if let Some((id, ..)) =
         MAGIC.iter().find(|(_, at, magic)| head.get(*at..).is_some_and(|h| h.starts_with(magic)))
     {
-        let text = matches!(
-            *id,
-            "lightgbm"
-                | "openvino"
-                | "tensorflow-text"
-                | "onnx-text"
-                | "ncnn"
-                | "git-lfs-pointer"
-                | "r-rds-ascii"
-        ) || head.starts_with(b"4\n1\n");
+        let text =
+            matches!(*id, "lightgbm" | "openvino" | "onnx-text" | "ncnn" | "git-lfs-pointer" | "r-rds-ascii")
+                || head.starts_with(b"4\n1\n");
         return Some((id, text));
-    }
-    // A leveldb table ends in this number: the index of a TensorFlow checkpoint.
-    if probe.tail.ends_with(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb") {
-        return Some(("tf-checkpoint-index", false));
     }
     if xgboost_legacy(&probe.blob) {
         return Some(("xgboost", false));
@@ -148,7 +136,6 @@ fn text_model(head: &[u8]) -> Option<&'static str> {
         Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
         Some(b'{') if has("\"keras_version\"") && has("\"class_name\"") => Some("keras-json"),
         Some(b'{') if has("\"features_info\"") && has("\"float_features\"") => Some("catboost-json"),
-        Some(b'{') if has("\"modelTopology\"") => Some("tfjs"),
         _ => None,
     }
 }
@@ -172,22 +159,14 @@ fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
     if has(1, 0) && fields.iter().any(|f| f.wire == 2 && (200..=3000).contains(&f.number)) {
         return Some("coreml");
     }
-    if only(&[(1, 0), (2, 2)]) && has(1, 0) && has(2, 2) && inner(2).is_some() {
-        // A SavedModel holds graphs here, a CNTK model the entries of a dictionary.
-        let cntk = inner_has(2, 1, 2)
-            && inner(2).is_some_and(|i| i.len() == 2)
-            && memchr::memmem::find(&blob.head(64).unwrap_or_default(), b"\x0a\x04type").is_some();
-        return Some(if cntk { "cntk" } else { "tf-savedmodel" });
-    }
-    let all_messages = fields.iter().all(|f| f.wire == 2 && f.number <= 8);
-    if all_messages
-        && has(1, 2)
-        && has(2, 2)
+    // The entries of a dictionary of CNTK.
+    if only(&[(1, 0), (2, 2)])
+        && has(1, 0)
         && inner_has(2, 1, 2)
-        && !inner_has(1, 2, 5)
-        && inner(1).is_some()
+        && inner(2).is_some_and(|i| i.len() == 2)
+        && memchr::memmem::find(&blob.head(64).unwrap_or_default(), b"\x0a\x04type").is_some()
     {
-        return Some("tf-metagraph");
+        return Some("cntk");
     }
     if has(1, 2)
         && inner_has(1, 1, 2)
@@ -198,20 +177,6 @@ fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
     }
     if has(1, 2) && inner_has(1, 1, 0) && inner_has(1, 4, 2) && fields.iter().all(|f| f.number <= 10) {
         return Some("paddle");
-    }
-    if has(1, 2)
-        && inner_has(1, 1, 2)
-        && inner_has(1, 2, 2)
-        && only(&[(1, 2), (2, 2), (3, 0), (4, 2), (5, 2)])
-    {
-        return Some("tf-graphdef");
-    }
-    if only(&[(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 2), (7, 0)])
-        && fields.len() >= 4
-        && has(1, 0)
-        && has(4, 0)
-    {
-        return Some("tf-fingerprint");
     }
     None
 }

@@ -87,6 +87,7 @@ fn say(kind: &FactKind) -> (String, String) {
         FactKind::Unsupported { format, detail } => {
             (format!("this version recognises {format} but cannot judge it"), coded(format, detail))
         }
+        FactKind::Operator { code, op, detail } => (operator(code, op), coded(op, detail)),
         FactKind::Source { code, when, callable, rendering } => {
             (source(code, when, callable), evidence(callable, rendering))
         }
@@ -155,6 +156,21 @@ fn source(code: &str, when: &str, callable: &str) -> String {
         other => words(other),
     };
     format!("{moment} {what}")
+}
+
+fn operator(code: &str, op: &str) -> String {
+    match code {
+        "tf-file-write" => format!("running this graph writes a file that the model names, by {op}"),
+        "tf-file-read" => format!("running this graph reads files that are no part of the model, by {op}"),
+        "tf-file-given" => format!("running this graph uses a file that its caller names, by {op}"),
+        "tf-network" => format!("running this graph talks to other machines or processes, by {op}"),
+        "tf-python" => format!("running this graph calls a python function, by {op}"),
+        "tf-native" => format!("running this graph runs what is not judged here, by {op}"),
+        "tf-graph" => format!("running this graph runs another graph that is data, by {op}"),
+        "tf-missing-function" => format!("this graph calls the function {op}, which it does not define"),
+        code if code.starts_with("tflite-") => format!("this model needs the custom operator {op}"),
+        _ => format!("this graph has an operator that is not known to be harmless: {op}"),
+    }
 }
 
 /// The rendering, and the full name where the rendering lacks it.

@@ -9,6 +9,7 @@ mod executable;
 mod hidden;
 mod message;
 mod names;
+mod operator;
 mod pickle;
 mod repository;
 mod resource;
@@ -83,6 +84,16 @@ pub static RULES: &[&Rule] = &[
     &structure::PICKLE,
     &structure::TENSORS,
     &structure::DUPLICATE_KEYS,
+    &operator::WRITE,
+    &operator::READ,
+    &operator::NETWORK,
+    &operator::PYTHON,
+    &operator::UNKNOWN,
+    &operator::NATIVE,
+    &operator::GRAPH,
+    &operator::GIVEN,
+    &operator::LITE_CUSTOM,
+    &operator::LITE_INDEX,
     &template::DANGEROUS,
     &template::UNPROVED,
     &unsupported::FORMAT,
@@ -113,10 +124,11 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Hidden { code, .. } => Some(hidden::rule(code)),
         FactKind::Reading { code } => repository::reading(code, &fact.location, name),
         FactKind::Source { code, when, .. } => repository::rule(code, when, &fact.location, name),
+        FactKind::Operator { code, .. } => Some(operator::rule(code)),
         FactKind::Unsupported { .. } => Some(&unsupported::FORMAT),
         // No reason for or against the file: which loader takes it is told in the report's `loaders`.
         FactKind::Refused { .. } => None,
-        FactKind::UnknownContent => Some(&unsupported::CONTENT),
+        FactKind::UnknownContent => unsupported::content(&fact.location, name),
     }
 }
 

@@ -103,6 +103,7 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         }
         "zip" => &ZIP,
         "pickle" | "joblib" => &PICKLE,
+        "tflite" => &super::operator::LITE_INDEX,
         "safetensors" | "gguf" | "npy" | "tensor" => &TENSORS,
         _ => &GENERIC,
     }
