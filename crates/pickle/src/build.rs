@@ -2,7 +2,7 @@
 
 use crate::calls::Target;
 use crate::heap::{Callee, Kind};
-use crate::observer::{Args, Observer, PendingValue};
+use crate::observer::{Args, Observer, PendingValue, Skip};
 use crate::state::State;
 use crate::val::{Tag, Val};
 use wb_verdict::How;
@@ -12,7 +12,7 @@ const MAX_KEY: usize = 256;
 
 impl State {
     /// BUILD. Returns where the opcodes go on if the loader reads from the stream itself.
-    pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<u64> {
+    pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<Skip> {
         self.fan = 0;
         match inst.tag() {
             Tag::Object => {
@@ -28,8 +28,11 @@ impl State {
                         self.call_nested(Target { callee: f, how: How::Indirect, at }, args, None, 0, obs);
                 }
                 self.second_build = again;
-                self.emit(obs, at, How::Build, callee, Args::Items(&[state]), None, false);
+                // A dict that is its own `__dict__` is its own state: nothing comes in that was not there.
+                let shown = if state == inst { self.heap.seq(Kind::Dict, &[]) } else { state };
+                self.emit(obs, at, How::Build, callee, Args::Items(&[shown]), None, false);
                 self.second_build = false;
+                self.check_methods(state, at, obs);
                 let plants = self.planted_state(state);
                 if let Some(o) = self.heap.object_mut(inst) {
                     o.planted = planted.or(plants);
@@ -40,6 +43,7 @@ impl State {
                 if self.linear_only {
                     return None;
                 }
+                self.late_build = self.fresh.remove(&inst) != Some(self.others);
                 let object = PendingValue { state: self, val: inst, at };
                 obs.built(&object, &PendingValue { state: self, val: state, at }, at + 1)
             }
@@ -165,19 +169,99 @@ impl State {
     /// Keys that change what a later BUILD does.
     pub(crate) fn note_planted(&mut self, dict: Val, items: &[Val]) {
         for pair in items.chunks_exact(2) {
-            let [k, v] = *pair else { continue };
-            let plants = match k.tag() {
-                Tag::Dunder | Tag::Text => matches!(
-                    self.text(k, MAX_KEY).as_deref(),
-                    Some(b"__setstate__" | b"__class__" | b"__dict__")
-                ),
-                // A key that a call made can be any name.
-                Tag::Object | Tag::Persistent | Tag::Opaque => true,
-                _ => false,
-            };
-            if plants && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index()) {
+            let [_, v] = *pair else { continue };
+            if self.planted_among(pair, true).is_some()
+                && let Some(crate::heap::Node::Seq(s)) = self.heap.nodes.get_mut(dict.index())
+            {
                 s.planted = Some(v);
             }
+        }
+    }
+
+    /// The value of the last key that changes what a later BUILD does, if there is one; with `computed` a key that a
+    /// call made can be any name.
+    pub(crate) fn planted_among(&self, items: &[Val], computed: bool) -> Option<Val> {
+        let plants = |k: Val| match k.tag() {
+            Tag::Dunder | Tag::Text => {
+                matches!(self.text(k, MAX_KEY).as_deref(), Some(b"__setstate__" | b"__class__" | b"__dict__"))
+            }
+            Tag::Object | Tag::Persistent | Tag::Opaque => computed,
+            _ => false,
+        };
+        items.chunks_exact(2).rev().find(|p| plants(p[0])).and_then(|p| p.get(1).copied())
+    }
+
+    /// Attributes named like methods that libraries call on what they are given, holding something to call: such an
+    /// object calls it as soon as it is taken for a dict, a list, an array or a file.
+    fn check_methods(&mut self, state: Val, at: u64, obs: &mut dyn Observer) {
+        const METHODS: [&str; 30] = [
+            "__array__",
+            "__array_interface__",
+            "__array_struct__",
+            "__arrow_array__",
+            "__arrow_c_array__",
+            "__arrow_c_schema__",
+            "__arrow_c_stream__",
+            "__cuda_array_interface__",
+            "__dataframe__",
+            "__dlpack__",
+            "add",
+            "append",
+            "clear",
+            "detach",
+            "extend",
+            "get",
+            "insert",
+            "items",
+            "keys",
+            "pop",
+            "popitem",
+            "read",
+            "readinto",
+            "readline",
+            "seek",
+            "setdefault",
+            "tolist",
+            "update",
+            "values",
+            "write",
+        ];
+        if self.linear_only {
+            return;
+        }
+        for dict in self.state_dicts(state) {
+            let Some(s) = self.heap.get_seq(dict) else { continue };
+            let found = s.items.chunks_exact(2).find_map(|p| {
+                let [k, v] = *p else { return None };
+                if !k.is_str() || !self.is_callable(v) {
+                    return None;
+                }
+                let name = String::from_utf8(self.text(k, MAX_KEY)?).ok()?;
+                METHODS.contains(&name.as_str()).then_some(name)
+            });
+            if let Some(name) = found {
+                let detail = format!("a state puts something to call in the place of the method {name}");
+                self.structure(obs, at, "pickle-planted-method", &detail);
+            }
+        }
+    }
+
+    /// A function or class, or one of the objects that stand for a call.
+    fn is_callable(&self, v: Val) -> bool {
+        match v.tag() {
+            Tag::Global => !self.heap.callee(v.payload() as u32).name.is_empty(),
+            Tag::Object => self.heap.get_object(v).is_some_and(|o| {
+                let c = self.heap.callee(o.callee);
+                matches!(
+                    (c.module.as_str(), c.name.as_str()),
+                    ("functools" | "_functools", "partial" | "partialmethod")
+                        | ("operator" | "_operator", "attrgetter" | "itemgetter" | "methodcaller")
+                        | ("types", "MethodType")
+                        | ("numpy", "vectorize")
+                ) || c.module.is_empty()
+            }),
+            Tag::Persistent | Tag::Opaque => true,
+            _ => false,
         }
     }
 }

@@ -151,6 +151,9 @@ impl State {
         if self.heap.traits(callee).plausible {
             self.calls += 1;
         }
+        if !self.heap.traits(callee).aside {
+            self.others += 1;
+        }
         let tampered = !self.planted.is_empty() && {
             let c = self.heap.callee(callee);
             let prefix = format!("{}.", c.rendering);
@@ -227,6 +230,9 @@ impl State {
         if self.heap.traits(id).hashes {
             self.hash_arguments(id, args, at, obs);
         }
+        if self.heap.traits(id).sizes {
+            self.check_allocation(id, args, at, obs);
+        }
         if !self.planted.is_empty() && depth < MAX_DEPTH {
             for name in ["__new__", "__init__", "__call__"] {
                 if let Some(f) = self.planted_on_class(id, name) {
@@ -242,7 +248,13 @@ impl State {
         };
         Ok(match result {
             Some(v) => v,
-            None => self.heap.object(id, how, args, kwargs.unwrap_or(Val::EMPTY_TUPLE), exact),
+            None => {
+                let made = self.heap.object(id, how, args, kwargs.unwrap_or(Val::EMPTY_TUPLE), exact);
+                if self.heap.traits(id).dtype {
+                    self.note_fresh(made);
+                }
+                made
+            }
         })
     }
 }

@@ -325,6 +325,14 @@ impl State {
         if how == How::SetItem && on_import {
             self.set_on_import(id, items);
         }
+        // Dicts that show their items as attributes: the next BUILD finds the method there.
+        if how == How::SetItem
+            && !on_import
+            && let Some(f) = self.planted_among(items, false)
+            && let Some(o) = self.heap.object_mut(to)
+        {
+            o.planted = Some(f);
+        }
     }
 
     /// Items set on an import: the extension registry, `sys.modules`, the dict of a module.

@@ -389,11 +389,11 @@ impl State {
                     dirty!();
                     match done {
                         Ok(None) => p += 1,
-                        Ok(Some(next)) => {
+                        Ok(Some(skip)) => {
                             p += 1;
                             steps += 1;
-                            self.clean_since = next;
-                            leave!(Flow::Skip { from: base + p as u64, to: next });
+                            self.clean_since = skip.to;
+                            leave!(Flow::Skip { from: base + p as u64, skip });
                         }
                         Err(what) => {
                             steps += 1;

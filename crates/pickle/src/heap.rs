@@ -82,6 +82,12 @@ pub(crate) struct Traits {
     pub loads: bool,
     /// It builds a dict or set of its argument, hashing what it holds.
     pub hashes: bool,
+    /// numpy's `dtype`: what its state says decides how memory is read.
+    pub dtype: bool,
+    /// Such a dtype, or a maker of the byte strings in its state: calls that cannot use it.
+    pub aside: bool,
+    /// Numbers among its arguments say how much memory or time it takes.
+    pub sizes: bool,
     /// What its arguments were matters once the result is used.
     pub exact: bool,
 }

@@ -196,6 +196,10 @@ impl Machine {
                 Some(part) => part,
                 None => view,
             };
+            // No more than the budget and half of it, even while room is made.
+            if let Err(e) = self.budget.memory(state.held_growing(view.len()) / 3 * 2) {
+                return End::Exhausted(e);
+            }
             // Nothing more to come: what does not fit now never will.
             let whole = view.len() as u64 >= state.len.saturating_sub(self.at);
             let flow = state.steps_over(view, self.at, self.start, obs);
@@ -222,9 +226,11 @@ impl Machine {
                     continue;
                 }
                 Flow::Jump(at) => self.at = at,
-                Flow::Skip { from, to } => {
-                    self.at = to;
-                    self.note_skip(from, obs);
+                Flow::Skip { from, skip } => {
+                    self.at = skip.to;
+                    for other in [Some(from), skip.or].into_iter().flatten() {
+                        self.note_skip(other, obs);
+                    }
                 }
                 Flow::Line { at } => match self.long_line(at, obs) {
                     Ok(next) => self.at = next,

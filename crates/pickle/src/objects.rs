@@ -2,7 +2,7 @@
 
 use crate::calls::Target;
 use crate::heap::Kind;
-use crate::observer::Observer;
+use crate::observer::{Observer, Skip};
 use crate::opcode as op;
 use crate::state::{NO_MARK, State, UNDERFLOW};
 use wb_verdict::How;
@@ -14,7 +14,7 @@ impl State {
         code: u8,
         at: u64,
         obs: &mut dyn Observer,
-    ) -> Result<Option<u64>, &'static str> {
+    ) -> Result<Option<Skip>, &'static str> {
         if code == op::OBJ {
             let from = self.pop_mark().ok_or(NO_MARK)?;
             let items = self.stack.split_off(from);

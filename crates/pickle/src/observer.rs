@@ -3,7 +3,7 @@
 use crate::heap::Callee;
 use crate::state::State;
 use crate::val::{Tag, Val};
-use crate::value::{Call, Value};
+use crate::value::{Call, Held, Value};
 use std::ops::Range;
 use wb_verdict::How;
 
@@ -33,9 +33,18 @@ pub trait Observer {
     fn persistent(&mut self, _id: &PendingValue<'_>) {}
     /// BUILD has set the state of an instance. `next` is the offset of the next opcode; a loader that reads
     /// on from the stream itself (joblib's arrays) returns where the opcodes go on.
-    fn built(&mut self, _object: &PendingValue<'_>, _state: &PendingValue<'_>, _next: u64) -> Option<u64> {
+    fn built(&mut self, _object: &PendingValue<'_>, _state: &PendingValue<'_>, _next: u64) -> Option<Skip> {
         None
     }
+}
+
+/// Where opcodes go on behind bytes that a loader took for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skip {
+    /// For the loader as it is now.
+    pub to: u64,
+    /// For other releases of it, which took fewer bytes.
+    pub or: Option<u64>,
 }
 
 /// A value that is decoded only on demand.
@@ -69,6 +78,27 @@ impl PendingValue<'_> {
         let is_key = |k| self.state.name(k).is_some_and(|n| n == key);
         let val = s.items.chunks_exact(2).rev().find(|p| is_key(p[0])).and_then(|p| p.get(1).copied())?;
         Some(PendingValue { state: self.state, val, at: self.at })
+    }
+
+    /// If it is a tuple or list: its items, as far as they are kept.
+    pub fn items(&self) -> Option<Vec<PendingValue<'_>>> {
+        let dict = self.state.heap.get_seq(self.val).is_some_and(|s| s.kind == crate::heap::Kind::Dict);
+        let items = self.state.items(self.val).filter(|_| !dict)?;
+        Some(items.into_iter().map(|val| PendingValue { state: self.state, val, at: self.at }).collect())
+    }
+
+    /// If it is a dict: its keys and values, as far as they are kept.
+    pub fn entries(&self) -> Option<Vec<(PendingValue<'_>, PendingValue<'_>)>> {
+        let s =
+            self.state.heap.get_seq(self.val).filter(|s| s.kind == crate::heap::Kind::Dict && !s.dropped)?;
+        let of = |val| PendingValue { state: self.state, val, at: self.at };
+        Some(s.items.chunks_exact(2).map(|p| (of(p[0]), of(p[1]))).collect())
+    }
+
+    /// True if BUILD found an object that calls had been given before, or whose making was forgotten. Writers set the
+    /// state of an object before anything else sees it.
+    pub fn was_used_before_build(&self) -> bool {
+        self.state.late_build
     }
 
     /// If it is the result of a call: the state that BUILD set on it last.
@@ -116,6 +146,7 @@ pub struct Decoded {
     on_import: bool,
     tampered: bool,
     plain: bool,
+    holds: Vec<Held>,
     /// Positional arguments.
     pub args: Vec<Value>,
     /// Keyword arguments.
@@ -137,6 +168,7 @@ impl Decoded {
             args: &self.args,
             kwargs: &self.kwargs,
             plain_args: self.plain,
+            holds: &self.holds,
         }
     }
 
@@ -238,6 +270,7 @@ impl PendingCall<'_> {
             on_import: self.on_import,
             tampered: self.tampered,
             plain: self.plain(),
+            holds: self.holds(),
             args,
             kwargs,
         }

@@ -4,9 +4,9 @@ use crate::extensions::Extensions;
 use crate::heap::{Heap, Kind};
 use crate::literal::Source;
 use crate::memo::Memo;
-use crate::observer::Observer;
+use crate::observer::{Observer, Skip};
 use crate::val::{Tag, Val};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) const UNDERFLOW: &str = "stack underflow";
 pub(crate) const NO_MARK: &str = "no mark on the stack";
@@ -33,10 +33,10 @@ pub(crate) enum Flow {
     },
     /// Continue elsewhere.
     Jump(u64),
-    /// The loader takes the bytes between these offsets for itself; a plain unpickler executes them.
+    /// The loader takes the bytes from this offset on for itself; a plain unpickler executes them.
     Skip {
         from: u64,
-        to: u64,
+        skip: Skip,
     },
     Stop(u64),
     Error {
@@ -65,6 +65,12 @@ pub(crate) struct State {
     pub second_build: bool,
     /// The object written into has had its state set before.
     pub after_build: bool,
+    /// Calls and writes so far that could have used a `numpy.dtype` whose state was not set yet.
+    pub others: u64,
+    /// `numpy.dtype` objects without state, and [`Self::others`] when they were made.
+    pub fresh: HashMap<Val, u64>,
+    /// The object under BUILD was used before.
+    pub late_build: bool,
     /// A planted `__hash__` is being followed.
     pub hashing: bool,
     /// Bytearrays that the stream has changed: their bytes are no longer those it wrote.
@@ -104,6 +110,9 @@ impl State {
             extensions: Extensions::default(),
             second_build: false,
             after_build: false,
+            others: 0,
+            fresh: HashMap::new(),
+            late_build: false,
             hashing: false,
             changed: HashSet::new(),
             outside: 0,
@@ -156,6 +165,14 @@ impl State {
     /// Bytes of state held.
     pub(crate) fn held(&self) -> u64 {
         (self.stack.capacity() * 8 + self.marks.capacity() * 8) as u64 + self.memo.bytes() + self.heap.bytes()
+    }
+
+    /// Bytes held for a moment if the stack and the marks take `more` values: what outgrows its room is copied.
+    pub(crate) fn held_growing(&self, more: usize) -> u64 {
+        let growth = |len: usize, room: usize| if len + more > room { room as u64 * 16 } else { 0 };
+        self.held()
+            + growth(self.stack.len(), self.stack.capacity())
+            + growth(self.marks.len(), self.marks.capacity())
     }
 
     /// Reports a structural fact once per code and run.

@@ -83,15 +83,29 @@ impl Callee {
                 ("builtins" | "__builtin__", "set" | "frozenset" | "dict" | "dict.fromkeys")
                     | ("collections", "OrderedDict" | "Counter" | "defaultdict")
             ),
+            dtype: path == "numpy.dtype",
+            aside: matches!(path, "numpy.dtype" | "_codecs.encode" | "builtins.bytes"),
+            sizes: is_sized(&self.module, &self.name),
             exact: matches!(
                 (self.module.as_str(), self.name.as_str()),
                 ("operator" | "_operator", "attrgetter" | "methodcaller" | "itemgetter")
                     | ("functools" | "_functools", "partial")
                     | ("types", "MethodType")
+                    | ("numpy", "dtype")
                     | ("io" | "_io", "BytesIO")
-                    | ("builtins", "slice" | "reversed" | "map")
+                    | ("builtins", "slice" | "reversed" | "map" | "range")
             ),
         }
+    }
+}
+
+/// Constructors that a short stream can ask for any amount of memory or time.
+fn is_sized(module: &str, name: &str) -> bool {
+    match module {
+        "builtins" => matches!(name, "bytes" | "bytearray" | "list" | "tuple" | "set" | "frozenset"),
+        "collections" => matches!(name, "deque" | "Counter" | "OrderedDict"),
+        "fractions" => name == "Fraction",
+        _ => matches!(name, "_reconstruct" | "_mareconstruct") && module.starts_with("numpy"),
     }
 }
 

@@ -154,6 +154,30 @@ pub struct Call<'a> {
     /// or `(dict or None, dict or None)` or tuple state without a planted dunder attribute (what the dict's values
     /// hold is judged where they are made).
     pub plain_args: bool,
+    /// The objects, imports and unknown values among the arguments, through containers of any depth and width: what a
+    /// library that iterates over its arguments may ask. Each once.
+    pub holds: &'a [Held],
+}
+
+/// Something among the arguments of a call that is neither a literal nor a container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// An import as such.
+    Import {
+        /// Module.
+        module: String,
+        /// Qualified name.
+        name: String,
+    },
+    /// The result of a call of this import.
+    Object {
+        /// Module.
+        module: String,
+        /// Qualified name.
+        name: String,
+    },
+    /// Nothing is known of it.
+    Unknown,
 }
 
 impl<'a> Call<'a> {
@@ -171,6 +195,7 @@ impl<'a> Call<'a> {
             args: &[],
             kwargs: &[],
             plain_args: true,
+            holds: &[],
         }
     }
 }

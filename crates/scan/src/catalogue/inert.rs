@@ -6,8 +6,10 @@
 //! opcode. So where a function touches what it is given, only values without such attributes are proved.
 
 use super::lookup::uncalled_data;
+use super::predicate::Outcome;
 use super::tables::Catalogue;
-use wb_pickle::{Call, Value};
+use wb_pickle::{Call, Held, Value};
+use wb_verdict::{CallClass, How};
 
 /// Makers of objects that are immutable, have no attributes of their own, and run nothing but C code of their own
 /// when they are hashed, compared, converted or iterated.
@@ -75,16 +77,75 @@ fn is_inert_argument(value: &Value) -> bool {
     is_inert(value) || matches!(value, Value::Global { module, .. } if module == "numpy")
 }
 
+/// Makers of arrays, frames, columns, and the time zones of indexes.
+const ARRAY_MAKERS: [&str; 12] = [
+    "numpy.",
+    "pandas.",
+    "scipy.sparse.",
+    // joblib puts the array in the wrapper's place.
+    "joblib.numpy_pickle.NumpyArrayWrapper",
+    "sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper",
+    "pyarrow.lib.",
+    "pytz.",
+    "dateutil.tz.",
+    "dateutil.zoneinfo.",
+    "dateutil.relativedelta.",
+    "datetime.",
+    "zoneinfo.",
+];
+
+fn makes_arrays(made_by: &str) -> bool {
+    ARRAY_MAKERS.iter().any(|m| made_by.starts_with(m))
+}
+
+/// Does the call hold nothing but what [`are_arrays`] takes, however deep and wide?
+///
+/// pandas iterates over its arguments, asks them for `__array__` and `keys`, and so runs code of any other object's
+/// class: a lazy sequence calls the function it keeps, a corpus opens the file it names.
+pub(super) fn holds_arrays(cat: &Catalogue<'_>, call: &Call<'_>) -> Outcome {
+    // Made up by a predicate from the arguments of another call.
+    if call.holds.is_empty() && !call.plain_args && !are_arrays(cat, call.args) {
+        return Outcome::Class(CallClass::KnownUncatalogued);
+    }
+    let mut unknown = false;
+    for held in call.holds {
+        match held {
+            Held::Import { module, name } if uncalled_data(cat, module, name) => {}
+            // Judged as the import that it is; asked for attributes it can be anything.
+            Held::Import { .. } | Held::Unknown => return Outcome::Class(CallClass::KnownUncatalogued),
+            Held::Object { module, name } => {
+                let made_by = format!("{module}.{name}");
+                // What these hand on is held by the call as well.
+                let passes_on = module == "builtins" || name == "scalar";
+                if makes_arrays(&made_by) || passes_on || is_immutable(&made_by) {
+                    continue;
+                }
+                // A column type of an uncatalogued package runs its own code, as it does where it is rebuilt.
+                let foreign = super::of_name(cat, module, name, How::Newobj) == CallClass::Unknown
+                    && cat.harmless(module, name).is_none();
+                if !foreign {
+                    return Outcome::Class(CallClass::KnownUncatalogued);
+                }
+                unknown = true;
+            }
+        }
+    }
+    if unknown { Outcome::Class(CallClass::Unknown) } else { Outcome::Harmless }
+}
+
+/// Does the call hold nothing but immutable objects, and names that are harmless as data?
+pub(super) fn holds_dtypes(cat: &Catalogue<'_>, call: &Call<'_>) -> bool {
+    call.holds.iter().all(|held| match held {
+        Held::Import { module, name } => uncalled_data(cat, module, name),
+        Held::Object { module, name } => is_immutable(&format!("{module}.{name}")),
+        Held::Unknown => false,
+    })
+}
+
 /// Arrays, frames and what they are made of.
 pub(super) fn are_arrays(cat: &Catalogue<'_>, values: &[Value]) -> bool {
     all(values, &|v| match v {
-        Value::Object { made_by, .. } => {
-            (made_by.starts_with("numpy.") && !made_by.ends_with(".scalar"))
-                || made_by.starts_with("pandas.")
-                || made_by.starts_with("scipy.sparse.")
-                // Time zones of indexes.
-                || ["pytz.", "dateutil.tz.", "datetime.", "zoneinfo."].iter().any(|m| made_by.starts_with(m))
-        }
+        Value::Object { made_by, .. } => makes_arrays(made_by) && !made_by.ends_with(".scalar"),
         Value::Global { module, name } => uncalled_data(cat, module, name),
         _ => false,
     })

@@ -89,7 +89,13 @@ impl<'a> Catalogue<'a> {
             "shutil",
             "runpy",
         ];
-        let hands_out = name.rsplit('.').next().is_some_and(|last| HANDED_OUT.contains(&last));
+        // A module that forwards to one of them keeps its name: `six.moves.builtins`.
+        let forwarded = module.match_indices('.').any(|(at, _)| {
+            let tail = module.get(at + 1..).unwrap_or("");
+            HANDED_OUT.contains(&tail)
+                && self.dangerous_dotted(&format!("{tail}.{name}")).is_some_and(|d| d.effect.is_some())
+        });
+        let hands_out = forwarded || name.rsplit('.').next().is_some_and(|last| HANDED_OUT.contains(&last));
         if hands_out || name.split('.').any(is_dunder) {
             return Some(Known::listed(Effect::Reach));
         }
@@ -118,8 +124,14 @@ impl<'a> Catalogue<'a> {
     }
 
     /// The class of a name without harmless entry and without known effect.
+    ///
+    /// `package.__main__` is no class's module: importing it runs a program.
     pub(super) fn uncatalogued(&self, module: &str) -> CallClass {
-        if self.is_known(module) { CallClass::KnownUncatalogued } else { CallClass::Unknown }
+        if self.is_known(module) || module.split('.').skip(1).any(is_dunder) {
+            CallClass::KnownUncatalogued
+        } else {
+            CallClass::Unknown
+        }
     }
 
     /// True if a string among a function's names, constants or source shows more than model work.

@@ -1,6 +1,6 @@
 //! Predicates over the arguments of a harmless use.
 
-use super::inert::{are_arrays, are_pairs, are_tensors, is_contained, is_inert};
+use super::inert::{are_arrays, are_pairs, are_tensors, holds_arrays, holds_dtypes, is_contained, is_inert};
 use super::lookup::{is_constant, is_dunder};
 use super::tables::{Catalogue, Entry};
 use super::vocabulary::{Args, Part};
@@ -51,12 +51,16 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
             return yes(call.plain_args);
         }
         // Where arguments must be plain, so must what a state holds: such classes look into it.
-        How::Build if matches!(entry.args, Args::Plain | Args::Inert | Args::Dtype) => {
+        // What its numbers mean is looked at where it is built; metadata is kept.
+        How::Build if entry.args == Args::Dtype => return yes(call.plain_args && holds_dtypes(cat, call)),
+        How::Build if matches!(entry.args, Args::Plain | Args::Inert) => {
             return yes(call.plain_args && call.args.iter().all(is_inert));
         }
         How::Build if entry.args == Args::Versioned => {
             return yes(call.plain_args && call.args.iter().all(version_is_literal));
         }
+        // Where arguments are converted as arrays are, so is a state.
+        How::Build if entry.args == Args::Arrays && call.plain_args => return holds_arrays(cat, call),
         How::Build => return yes(call.plain_args),
         How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
         _ => {}
@@ -67,6 +71,8 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
     match entry.args {
         Args::Any | Args::Versioned => Harmless,
         Args::Inert => yes(is_contained(call)),
+        // Keywords are held as well.
+        Args::Arrays => holds_arrays(cat, call),
         Args::NoneFirst => yes(call.plain_args && matches!(args.first(), None | Some(Value::None))),
         Args::Plain | Args::Pattern | Args::ScipyDistribution | Args::ModelFormula => {
             // Strings and numbers cut off for length are plain all the same.
@@ -75,7 +81,6 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         _ if keywords && entry.args != Args::Partial => Unproved,
         Args::Reconstructor => reconstructor(cat, args),
         Args::Newobj => newobj(cat, call),
-        Args::Arrays => yes(are_arrays(cat, args)),
         Args::Tensors => yes(are_tensors(cat, args)),
         Args::DateState => match args {
             // The packed form and a time zone, which is kept and not asked.

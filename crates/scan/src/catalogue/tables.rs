@@ -89,7 +89,8 @@ impl Entry<'_> {
 const TEXT_STATES: [Args; 2] = [Args::ScipyDistribution, Args::ModelFormula];
 
 /// Predicates that look into the state that BUILD sets.
-const BUILD_LOOKS: [Args; 7] = [
+const BUILD_LOOKS: [Args; 8] = [
+    Args::Arrays,
     Args::Partial,
     Args::Plain,
     Args::Inert,

@@ -25,10 +25,21 @@ pub(super) fn distribution_state(state: Option<&Value>) -> CallClass {
         }
         // A dict of two keys would be taken for one pair of a name and a value.
         Some(Value::Tuple(parts)) => match parts.as_slice() {
-            [Value::Dict(keywords), _] if keywords.len() != 2 => CallClass::Harmless,
+            [Value::Dict(keywords), _] if keywords.len() != 2 && keywords.iter().all(|(_, v)| is_kept(v)) => {
+                CallClass::Harmless
+            }
             _ => CallClass::KnownUncatalogued,
         },
         _ => CallClass::KnownUncatalogued,
+    }
+}
+
+/// The constructor makes arrays of these: numbers, texts, and what is one already.
+fn is_kept(value: &Value) -> bool {
+    match value {
+        Value::Tuple(v) | Value::List(v) => v.iter().all(is_kept),
+        Value::Object { made_by, .. } => made_by.starts_with("numpy.") && !made_by.ends_with(".scalar"),
+        other => other.is_plain(),
     }
 }
 

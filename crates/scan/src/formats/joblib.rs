@@ -8,7 +8,7 @@ use super::numpy;
 use super::pickle_facts::Collector;
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
-use wb_pickle::{End, Machine, PendingValue, Value};
+use wb_pickle::{End, Machine, PendingValue, Skip, Value};
 use wb_verdict::{FactKind, GapReason, escape};
 
 /// Called after each BUILD of an instance. Returns where joblib's reader goes on with opcodes, if it takes
@@ -19,15 +19,17 @@ pub(super) fn after_build(
     object: &PendingValue<'_>,
     state: &PendingValue<'_>,
     next: u64,
-) -> Option<u64> {
+) -> Option<Skip> {
     let made_by = object.made_by()?;
-    if !made_by.module.contains("joblib") {
-        return None;
-    }
-    // Protocol 4 also finds the class through its package: `joblib` and `numpy_pickle.NumpyArrayWrapper`.
+    // Whatever module it is reached through, it is the same class. Protocol 4 also finds the class through its package: `joblib` and `numpy_pickle.NumpyArrayWrapper`.
     match made_by.name.rsplit('.').next().unwrap_or_default() {
         "NumpyArrayWrapper" => {
             odd_state(cx, object.offset(), &state.value());
+            if !made_by.module.contains("joblib") {
+                let detail =
+                    format!("{} is an array wrapper of joblib by another name", escape(&made_by.rendering));
+                cx.structure(object.offset(), "joblib-array-alias", detail);
+            }
             Some(array(cx, blob, state, next))
         }
         "NDArrayWrapper" | "ZNDArrayWrapper" => {
@@ -67,15 +69,16 @@ fn odd_state(cx: &mut Cx<'_>, at: u64, state: &Value) {
 }
 
 /// Steps over the array that follows a wrapper with this state.
-fn array(cx: &mut Cx<'_>, blob: &Blob, state: &PendingValue<'_>, next: u64) -> u64 {
+fn array(cx: &mut Cx<'_>, blob: &Blob, state: &PendingValue<'_>, next: u64) -> Skip {
     let end = blob.len();
+    let only = |to| Skip { to, or: None };
     let Some((item_size, objects)) = state.get("dtype").and_then(|d| dtype(&d)) else {
         let what = "joblib array of an unknown dtype: where it ends is unknown";
         cx.gap(GapReason::UnsupportedVariant, Some(next), Some(end.saturating_sub(next)), what);
-        return end;
+        return only(end);
     };
     if objects {
-        return object_array(cx, blob, next);
+        return only(object_array(cx, blob, next));
     }
     let Some(count) = state.get("shape").and_then(|s| elements(&s.value())) else {
         cx.gap(
@@ -84,7 +87,7 @@ fn array(cx: &mut Cx<'_>, blob: &Blob, state: &PendingValue<'_>, next: u64) -> u
             Some(end.saturating_sub(next)),
             "joblib array without a usable shape",
         );
-        return end;
+        return only(end);
     };
     let aligned = state.get("numpy_array_alignment_bytes").is_some_and(|v| v.value() != Value::None);
     let padding = match aligned {
@@ -96,14 +99,15 @@ fn array(cx: &mut Cx<'_>, blob: &Blob, state: &PendingValue<'_>, next: u64) -> u
     };
     let stop = count.checked_mul(item_size).and_then(|n| n.checked_add(next)?.checked_add(padding));
     match stop {
-        Some(stop) if stop <= end => stop,
+        // Releases before 1.2 know of no padding and go on that much earlier.
+        Some(stop) if stop <= end => Skip { to: stop, or: (padding > 0).then(|| stop - padding) },
         _ => {
             let detail = format!(
                 "an array of {count} elements of {item_size} bytes, {} bytes are left",
                 end - next.min(end)
             );
             cx.fact(Some(next), FactKind::Resource { code: "joblib-array-beyond-end".into(), detail });
-            end
+            only(end)
         }
     }
 }

@@ -11,6 +11,7 @@ mod gguf_types;
 mod joblib;
 mod media;
 mod numpy;
+mod numpy_state;
 mod pickle;
 mod pickle_facts;
 mod protobuf;

@@ -152,16 +152,22 @@ impl Format for Pickle {
         if probe.head.starts_with(b"PK\x03\x04") {
             return Claim::No;
         }
-        let mut at = 0;
+        const MAX_PICKLES: u32 = 1000;
+        let (mut at, mut pickles) = (0, 0);
         let mut prober = Prober::new(&probe.blob);
         // A harmless first pickle must not hide a second one behind weaker evidence.
-        for _ in 0..1000 {
+        while pickles < MAX_PICKLES {
+            pickles += 1;
             match prober.claims(at) {
                 (Plausible::Yes, _) => return Claim::Strong,
                 (Plausible::Perhaps, Some(next)) if next < probe.blob.len() => at = next,
                 (Plausible::Perhaps, _) => return Claim::Weak,
                 (Plausible::No, _) => break,
             }
+        }
+        // No text is a thousand pickles.
+        if pickles == MAX_PICKLES {
+            return Claim::Strong;
         }
         // Opcodes that fit, STOP, and then something else: text can do that. Padding cannot.
         if at > 0 && is_padding(&probe.blob, at).unwrap_or(false) { Claim::Weak } else { Claim::No }

@@ -1,13 +1,13 @@
 //! What a pickle does, recorded as facts: calls classified by the catalogue, nested pickles scanned.
 
 use super::pickle::{Plausible, import_of, plausible};
-use super::{joblib, torch_legacy::Storages, weights_only};
+use super::{joblib, numpy_state, torch_legacy::Storages, weights_only};
 use crate::catalogue;
 use crate::cx::Cx;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use wb_blob::Blob;
-use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue, Run, Value};
+use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue, Run, Skip, Value};
 use wb_verdict::{CallClass, FactKind, How, escape};
 
 /// Distinct renderings recorded of one callee in one use; further ones are counted on the last.
@@ -114,7 +114,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             if self.called.contains(&id) {
                 continue;
             }
-            let Some(kind) = held(at, &callee, sure) else { continue };
+            let Some(kind) = held(at, &callee, sure, self.torch) else { continue };
             rest.push((at, kind));
         }
         if let Some((at, why)) = self.refused {
@@ -136,7 +136,7 @@ impl Observer for Collector<'_, '_> {
         const MAX_KEPT: usize = 20_000;
         if self.imports.len() >= MAX_KEPT {
             if !self.imports.contains_key(&id)
-                && let Some(kind) = held(offset, callee, true)
+                && let Some(kind) = held(offset, callee, true, self.torch)
             {
                 self.facts += 1;
                 self.cx.fact(Some(offset), kind);
@@ -182,7 +182,7 @@ impl Observer for Collector<'_, '_> {
         let _ = self.cx.budget.steps(500);
         let decoded = call.decode();
         let as_call = decoded.as_call();
-        let class = catalogue::classify(&as_call);
+        let class = classify(&as_call, self.torch);
         let fixed =
             !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
         let harmless = class == CallClass::Harmless;
@@ -289,7 +289,8 @@ impl Observer for Collector<'_, '_> {
         }
     }
 
-    fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<u64> {
+    fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<Skip> {
+        numpy_state::after_build(self.cx, object, state);
         joblib::after_build(self.cx, self.blob, object, state, next)
     }
 }
@@ -330,9 +331,19 @@ fn is_module(id: &Value) -> bool {
         if text == "module" && file.is_plain() && source.is_plain())
 }
 
+/// The catalogue's word. Names of TorchScript types are harmless where torch resolves them; to a plain unpickler
+/// `__torch__` is a module like any other, which a file beside the model can be.
+fn classify(call: &wb_pickle::Call<'_>, torch: bool) -> CallClass {
+    let script = call.module.split('.').next() == Some("__torch__");
+    match catalogue::classify(call) {
+        CallClass::Harmless if script && !torch => CallClass::Unknown,
+        class => class,
+    }
+}
+
 /// The fact that an import is held as data; none for names that only text would give.
-fn held(at: u64, callee: &Callee, sure: bool) -> Option<FactKind> {
-    let call = catalogue::classify(&import_of(at, callee));
+fn held(at: u64, callee: &Callee, sure: bool, torch: bool) -> Option<FactKind> {
+    let call = classify(&import_of(at, callee), torch);
     if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.is_plausible()) {
         return None;
     }

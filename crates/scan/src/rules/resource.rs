@@ -43,8 +43,8 @@ pub(super) static SIZES: Rule = Rule {
 pub(super) static PICKLE: Rule = Rule {
     id: "WB-RES-003",
     title: "a pickle exhausts its loader",
-    what: "giant memo indices, giant lengths or values that double at each step",
-    why: "the C unpickler allocates what the stream names before it looks at the data",
+    what: "giant memo indices, giant lengths, values that double at each step, constructors asked for absurd sizes",
+    why: "the C unpickler and the constructors allocate what the stream names before they look at the data",
     cwe: Some(789),
     ..BASE
 };

@@ -60,7 +60,8 @@ pub(super) static PICKLE: Rule = Rule {
     id: "WB-STR-010",
     title: "pickle readers disagree on this stream",
     what: "frames that cut through opcodes, redefined memo slots, late or repeated PROTO, numbers that the C and the \
-        Python unpickler read differently, streams that break off",
+        Python unpickler read differently, streams that break off, functions set in the place of methods that libraries \
+        call, joblib's array wrapper by another name or with attributes of its own",
     why: "the loader runs one reading, a scanner may have seen the other; both are judged here, and no honest pickler \
         writes such a stream",
     references: &["https://github.com/python/cpython/issues/154848", "https://arxiv.org/abs/2605.15084"],
@@ -71,7 +72,8 @@ pub(super) static PICKLE: Rule = Rule {
 pub(super) static TENSORS: Rule = Rule {
     id: "WB-STR-020",
     title: "tensor tables contradict the file",
-    what: "tensors that overlap, leave the file, have impossible types or shapes, or leave bytes unexplained",
+    what: "tensors that overlap, leave the file, have impossible types or shapes, or leave bytes unexplained; dtypes \
+        whose flags, fields and sizes disagree",
     why: "native loaders that trust such a table read or write outside their buffers",
     cwe: Some(125),
     references: &[
@@ -104,7 +106,7 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         "zip" => &ZIP,
         "pickle" | "joblib" => &PICKLE,
         "tflite" => &super::operator::LITE_INDEX,
-        "safetensors" | "gguf" | "npy" | "tensor" => &TENSORS,
+        "safetensors" | "gguf" | "npy" | "numpy" | "tensor" => &TENSORS,
         _ => &GENERIC,
     }
 }
