@@ -80,6 +80,23 @@ impl PendingValue<'_> {
         Some(PendingValue { state: self.state, val, at: self.at })
     }
 
+    /// If it is the result of a call: its arguments.
+    pub fn args(&self) -> Option<Vec<PendingValue<'_>>> {
+        let args = self.state.heap.get_object(self.val)?.args;
+        let of = |val| PendingValue { state: self.state, val, at: self.at };
+        Some(self.state.items(args)?.into_iter().map(of).collect())
+    }
+
+    /// The same number for the same object.
+    pub fn id(&self) -> u64 {
+        self.val.payload()
+    }
+
+    /// If it is a byte string of at most `max` bytes: its bytes.
+    pub fn bytes(&self, max: usize) -> Option<Vec<u8>> {
+        self.state.bytes_of(self.val, max)
+    }
+
     /// If it is a tuple or list: its items, as far as they are kept.
     pub fn items(&self) -> Option<Vec<PendingValue<'_>>> {
         let dict = self.state.heap.get_seq(self.val).is_some_and(|s| s.kind == crate::heap::Kind::Dict);

@@ -60,6 +60,19 @@ impl State {
         }
     }
 
+    /// Bytes that are known in full, up to `max`.
+    pub(crate) fn bytes_of(&self, v: Val, max: usize) -> Option<Vec<u8>> {
+        match v.tag() {
+            Tag::Bytes | Tag::Text if self.changed.contains(&v) => None,
+            Tag::Bytes => match self.source.literal(v.payload(), max).ok()? {
+                Literal::Bytes { head, data } if head.len() as u64 == data.end - data.start => Some(head),
+                _ => None,
+            },
+            Tag::Text => self.heap.texts.get(v.index()).filter(|t| !t.is_str).map(|t| t.bytes.clone()),
+            _ => None,
+        }
+    }
+
     fn raw_str(&self, v: Val) -> Option<String> {
         String::from_utf8(self.raw(v)?.0).ok()
     }

@@ -104,7 +104,9 @@ fn makes_arrays(made_by: &str) -> bool {
 /// class: a lazy sequence calls the function it keeps, a corpus opens the file it names.
 pub(super) fn holds_arrays(cat: &Catalogue<'_>, call: &Call<'_>) -> Outcome {
     // Made up by a predicate from the arguments of another call.
-    if call.holds.is_empty() && !call.plain_args && !are_arrays(cat, call.args) {
+    let told = |v: &Value| are_arrays(cat, std::slice::from_ref(v));
+    let keywords = || call.kwargs.iter().all(|(k, v)| is_inert(k) && told(v));
+    if call.holds.is_empty() && !call.plain_args && !(call.args.iter().all(told) && keywords()) {
         return Outcome::Class(CallClass::KnownUncatalogued);
     }
     let mut unknown = false;

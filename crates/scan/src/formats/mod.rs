@@ -9,6 +9,7 @@ mod flatbuffer;
 mod gguf;
 mod gguf_types;
 mod joblib;
+mod kd_tree;
 mod media;
 mod numpy;
 mod numpy_state;

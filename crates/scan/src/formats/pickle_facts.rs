@@ -1,17 +1,21 @@
 //! What a pickle does, recorded as facts: calls classified by the catalogue, nested pickles scanned.
 
 use super::pickle::{Plausible, import_of, plausible};
-use super::{joblib, numpy_state, torch_legacy::Storages, weights_only};
+use super::{joblib, kd_tree, numpy_state, torch_legacy::Storages, weights_only};
 use crate::catalogue;
 use crate::cx::Cx;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use wb_blob::Blob;
 use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue, Run, Skip, Value};
 use wb_verdict::{CallClass, FactKind, How, escape};
 
 /// Distinct renderings recorded of one callee in one use; further ones are counted on the last.
 const MAX_DISTINCT: u32 = 16;
+
+/// Arrays of a stream whose place is remembered.
+const MAX_ARRAYS: usize = 100_000;
 
 /// One use of one callee, as far as the catalogue's answer can differ.
 #[derive(PartialEq, Eq, Hash, Clone, Copy)]
@@ -44,6 +48,8 @@ pub(super) struct Collector<'c, 'a> {
     facts: u64,
     /// Ranges handed to deserialisers and scanned already.
     nested: HashSet<(u64, u64)>,
+    /// Raw arrays of a joblib stream, by the wrapper in front of them.
+    arrays: HashMap<u64, Range<u64>>,
     /// Storages named by persistent ids (torch's legacy format).
     pub storages: Storages,
     /// True if the loader has storages that persistent ids name: torch's.
@@ -69,6 +75,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             called: HashSet::new(),
             facts: 0,
             nested: HashSet::new(),
+            arrays: HashMap::new(),
             storages: Storages::default(),
             torch,
             foreign_ids: 0,
@@ -291,7 +298,18 @@ impl Observer for Collector<'_, '_> {
 
     fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<Skip> {
         numpy_state::after_build(self.cx, object, state);
-        joblib::after_build(self.cx, self.blob, object, state, next)
+        kd_tree::after_build(self.cx, object, state, &|array| {
+            let range = self.arrays.get(&array.id())?;
+            self.blob.read_range(range.start..range.end.min(range.start + kd_tree::MAX)).ok()
+        });
+        let skip = joblib::after_build(self.cx, self.blob, object, state, next);
+        if let Some(skip) = skip
+            && self.arrays.len() < MAX_ARRAYS
+        {
+            let len = skip.or.unwrap_or(skip.to).saturating_sub(next);
+            self.arrays.insert(object.id(), skip.to.saturating_sub(len)..skip.to);
+        }
+        skip
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         "zip" => &ZIP,
         "pickle" | "joblib" => &PICKLE,
         "tflite" => &super::operator::LITE_INDEX,
-        "safetensors" | "gguf" | "npy" | "numpy" | "tensor" => &TENSORS,
+        "safetensors" | "gguf" | "npy" | "numpy" | "scipy" | "tensor" => &TENSORS,
         _ => &GENERIC,
     }
 }
