@@ -73,6 +73,9 @@ pub struct Limits {
     pub steps: u64,
     /// Facts recorded.
     pub facts: u64,
+    /// Bytes of recorded readings of members as text. Archives hold texts by the ten thousand, and these must not use
+    /// up what other facts need.
+    pub readings: u64,
     /// Bytes of interpreter state.
     pub memory: u64,
 }
@@ -80,13 +83,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            profile: "standard-1",
+            profile: "standard-2",
             inflated_bytes: 8 << 30,
             ratio: 1100,
             depth: 16,
             entries: 1_000_000,
             steps: 4_000_000_000,
             facts: 20_000,
+            readings: 16 << 20,
             memory: 128 << 20,
         }
     }
@@ -106,6 +110,7 @@ struct Used {
     entries: Cell<u64>,
     steps: Cell<u64>,
     facts: Cell<u64>,
+    readings: Cell<u64>,
 }
 
 impl Budget {
@@ -148,6 +153,11 @@ impl Budget {
     /// Counts recorded facts.
     pub fn facts(&self, n: u64) -> Result<(), Exhausted> {
         Self::take(&self.used.facts, n, self.limits.facts, Resource::Facts)
+    }
+
+    /// Counts bytes of recorded readings of members.
+    pub fn readings(&self, n: u64) -> Result<(), Exhausted> {
+        Self::take(&self.used.readings, n, self.limits.readings, Resource::Facts)
     }
 
     /// Checks a nesting depth.

@@ -61,6 +61,9 @@ pub(crate) struct Sink {
     pub trace: Option<crate::explain::Trace>,
 }
 
+/// What a reading of a member weighs besides its path, in bytes.
+const READING_BYTES: u64 = 64;
+
 impl Sink {
     /// A sink that gathers an explanation as well.
     pub(crate) fn tracing(trace: crate::explain::Trace) -> Self {
@@ -103,12 +106,14 @@ impl Cx<'_> {
             *count += more;
             return;
         }
-        let fact = Fact { location: Location::new(self.path.clone(), offset), kind };
-        if self.says_nothing(&fact) {
-            return;
-        }
-        let Fact { location, kind } = fact;
-        if let Err(e) = self.budget.facts(1) {
+        // What a name makes of a text is for the rules to say; the budget of other facts is not theirs to use up.
+        let spent = match &kind {
+            FactKind::Reading { .. } if !self.is_outer() => {
+                self.budget.readings(READING_BYTES + self.path.len() as u64)
+            }
+            _ => self.budget.facts(1),
+        };
+        if let Err(e) = spent {
             if !self.sink.facts_full {
                 self.sink.facts_full = true;
                 self.stop(e.into());
@@ -123,15 +128,7 @@ impl Cx<'_> {
         if let Some(key) = call_key(&self.path, &kind) {
             self.sink.seen_calls.insert(key, self.sink.facts.len());
         }
-        self.sink.facts.push(Fact { location, kind });
-    }
-
-    /// How a text can be read matters under some names only, and a member keeps its name whatever the archive is called.
-    /// Dropping the rest here leaves the budget of facts to what counts: archives hold texts by the ten thousand.
-    fn says_nothing(&self, fact: &Fact) -> bool {
-        !self.is_outer()
-            && matches!(fact.kind, FactKind::Reading { .. })
-            && crate::rules::rule_for(fact, "").is_none()
+        self.sink.facts.push(Fact { location: Location::new(self.path.clone(), offset), kind });
     }
 
     /// Shorthand for a [`FactKind::Structure`] fact.

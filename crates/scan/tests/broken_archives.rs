@@ -2,9 +2,9 @@
 //! no flipped bit of a container hides the payload in it.
 
 use std::io::Write;
-use wb_blob::Blob;
+use wb_blob::{Blob, Limits};
 use wb_scan::{Options, judge, scan};
-use wb_verdict::{Report, Verdict};
+use wb_verdict::{FactKind, Report, Verdict};
 
 /// `{'a': 1}`.
 const PICKLE: &[u8] = b"\x80\x02}X\x01\x00\x00\x00aK\x01s.";
@@ -167,4 +167,23 @@ fn texts_by_the_ten_thousand_do_not_hide_what_follows_them() {
     let honest = many(PICKLE);
     assert!(honest.gaps.is_empty() && honest.verdict == Verdict::Clean, "{:?}", honest.gaps);
     assert_eq!(many(b"\x80\x02cposix\nsystem\nX\x04\0\0\0echo\x85R.").verdict, Verdict::Malicious);
+}
+
+#[test]
+fn how_members_can_be_read_is_kept_for_rules_to_come() {
+    let bytes = tar(b"notes.txt", b"import os\n");
+    let facts = scan(&Blob::from_vec(bytes), &Options::default());
+    let readings: Vec<_> = facts
+        .facts
+        .iter()
+        .filter(|f| f.location.path == "notes.txt")
+        .filter_map(|f| if let FactKind::Reading { code } = &f.kind { Some(code.as_str()) } else { None })
+        .collect();
+    assert_eq!(readings, ["text", "python"], "no rule of today asks for them under this name");
+    // What is kept of them is bounded: by the bytes of the paths too, and then it is a gap.
+    let limits = Limits { readings: 1000, ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let many: Vec<u8> = (0..6).flat_map(|n| tar(&[b'a' + n; 90], b"a")[..1024].to_vec()).collect();
+    let facts = scan(&Blob::from_vec(many), &options);
+    assert!(facts.gaps.iter().any(|g| g.reason.name() == "facts-limit"), "{:?}", facts.gaps);
 }
