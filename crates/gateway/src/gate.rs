@@ -77,6 +77,11 @@ pub struct Gate {
     _data: DataDir,
 }
 
+/// Today, UTC: exceptions expire everywhere at once.
+pub(crate) fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
 fn upstream(config: &Config, data: &DataDir) -> Result<Upstream, Error> {
     let hosts = config.upstream_hosts.iter().map(|h| h.parse()).collect::<Result<Vec<HostRule>, _>>()?;
     if let Some(path) = config.upstream.strip_prefix("dir:") {

@@ -315,7 +315,7 @@ impl Gate {
         let policy = self.policy.current();
         let sha256 = judged.sha256.to_hex();
         let report = wb_scan::judge(&judged.facts, &file.path, Some(sha256.clone()));
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let today = crate::gate::today();
         let under = |id: &RepoId| {
             let repo_ref =
                 wb_policy::Repo { kind: policy_kind(id), id: id.id().into(), commit: Some(commit.into()) };

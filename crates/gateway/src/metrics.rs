@@ -1,5 +1,7 @@
 //! Prometheus metrics.
 
+use jiff::ToSpan;
+use jiff::civil::Date;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,7 +10,11 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use wb_policy::Exception;
 use wb_sandbox::WorkerEnd;
+
+/// Days before its end from which an exception counts as ending.
+const SOON: i64 = 30;
 
 /// Label of [`Metrics::decisions`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +41,8 @@ pub struct Metrics {
     pub decisions: Family<DecisionLabel, Counter>,
     /// Exceptions that changed a decision.
     pub exceptions: Counter,
+    /// Exceptions in the policy, by state; set from the policy when asked for.
+    pub policy_exceptions: Family<KindLabel, Gauge>,
     /// Bytes of file content sent to clients.
     pub delivered: Counter,
     /// Bytes fetched from the upstream.
@@ -64,6 +72,12 @@ impl Default for Metrics {
         registry.register("decisions", "decisions on files asked for", decisions.clone());
         let exceptions = Counter::default();
         registry.register("exceptions_applied", "exceptions that changed a decision", exceptions.clone());
+        let policy_exceptions = Family::<KindLabel, Gauge>::default();
+        registry.register(
+            "policy_exceptions",
+            "exceptions in the policy, by state",
+            policy_exceptions.clone(),
+        );
         let delivered = Counter::default();
         registry.register_with_unit(
             "delivered",
@@ -102,6 +116,7 @@ impl Default for Metrics {
             requests,
             decisions,
             exceptions,
+            policy_exceptions,
             delivered,
             fetched,
             failures,
@@ -130,6 +145,22 @@ impl Metrics {
         for (end, count) in ends {
             let counter = self.worker_ends.get_or_create(&KindLabel { kind: end.name() });
             counter.inner().store(*count, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes over the state of a policy's exceptions. Those that end soon are counted once more, to be renewed in time.
+    pub fn policy_exceptions(&self, exceptions: &[Exception], today: Date) {
+        let soon = today.checked_add(SOON.days()).unwrap_or(Date::MAX);
+        let count = |holds: &dyn Fn(&Exception) -> bool| exceptions.iter().filter(|e| holds(e)).count();
+        for (kind, n) in [
+            ("holding", count(&|e| e.holds_on(today))),
+            ("ending", count(&|e| e.holds_on(today) && e.expires < soon)),
+            ("expired", count(&|e| e.expires < today)),
+            ("to-come", count(&|e| today < e.created)),
+        ] {
+            self.policy_exceptions
+                .get_or_create(&KindLabel { kind })
+                .set(i64::try_from(n).unwrap_or(i64::MAX));
         }
     }
 

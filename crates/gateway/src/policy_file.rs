@@ -39,12 +39,14 @@ struct State {
 }
 
 impl PolicyFile {
-    /// Loads `path`, or takes the profile `default`.
+    /// Loads `path`; without one the profile `default` holds. A profile can be meant by its name, unless a file has it.
     pub fn load(path: Option<PathBuf>) -> Result<Self, LoadError> {
+        let named = path.as_ref().filter(|p| !p.exists()).and_then(Profile::named);
+        let path = if named.is_some() { None } else { path };
         let state = State { seen: path.as_ref().and_then(stamp), error: None };
         let policy = match &path {
             Some(p) => read(p)?,
-            None => Policy::builtin(Profile::Default),
+            None => Policy::builtin(named.unwrap_or(Profile::Default)),
         };
         Ok(Self { path, current: RwLock::new(Arc::new(policy)), state: Mutex::new(state) })
     }

@@ -77,10 +77,10 @@ pub fn entry(
     let mut rules: Vec<String> = ruling.report.findings.iter().map(|f| f.rule.clone()).collect();
     rules.sort();
     rules.dedup();
-    let exceptions: Vec<&str> = ruling.decision.exceptions.iter().map(|e| e.scope.as_str()).collect();
     let would = ruling.decision.would.filter(|w| *w != Action::Allow).map(|w| format!("would {w}"));
-    let lifted = (!exceptions.is_empty()).then(|| format!("exceptions: {}", exceptions.join(", ")));
-    let detail: Vec<String> = [would, lifted].into_iter().flatten().collect();
+    // In full: a policy is edited, the audit is not.
+    let lifted = ruling.decision.exceptions.iter().map(|e| format!("exception {e}"));
+    let detail: Vec<String> = would.into_iter().chain(lifted).collect();
     let mut entry = AuditEntry::new(event);
     entry.who = gate.key.who(who.token.as_ref().map(|_| &who.who), who.address);
     entry.repo = Some(wanted.file.repo.to_string());

@@ -268,6 +268,7 @@ async fn metrics(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         return hf::refusal::answer(StatusCode::UNAUTHORIZED, api::NEEDS_TOKEN);
     }
     gate.metrics.worker_ends(&gate.pool.ends());
+    gate.metrics.policy_exceptions(gate.policy.current().exceptions(), crate::gate::today());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], gate.metrics.text()).into_response()
 }

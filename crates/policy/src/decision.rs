@@ -81,6 +81,14 @@ impl AppliedException {
     }
 }
 
+impl std::fmt::Display for AppliedException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rules = if self.rules.is_empty() { "everything".into() } else { self.rules.join(", ") };
+        let Self { scope, owner, expires, reason, .. } = self;
+        write!(f, "{scope} lifts {rules}, by {owner} until {expires}: {reason}")
+    }
+}
+
 /// Permission to release the bytes with one digest.
 ///
 /// The fields are private and only [`crate::decide`] makes one, so a function that demands an

@@ -30,6 +30,11 @@ impl Profile {
             Self::Observe => "observe",
         }
     }
+
+    /// The profile of this name.
+    pub fn named(name: impl AsRef<std::ffi::OsStr>) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| name.as_ref() == p.name())
+    }
 }
 
 /// What a key of a policy can say of a rule, a family or an unknown reason.

@@ -128,18 +128,7 @@ impl View {
                 })
                 .collect(),
             others: others.map(|r| (printable(&r.clause), printable(&r.text))).collect(),
-            exceptions: decision
-                .exceptions
-                .iter()
-                .map(|e| {
-                    let rules = if e.rules.is_empty() { "everything".into() } else { e.rules.join(", ") };
-                    let text = format!(
-                        "{} lifts {rules}, by {} until {}: {}",
-                        e.scope, e.owner, e.expires, e.reason
-                    );
-                    printable(&text)
-                })
-                .collect(),
+            exceptions: decision.exceptions.iter().map(|e| printable(&e.to_string())).collect(),
             loaders: report.loaders.iter().map(|(name, v)| (printable(name), v.name())).collect(),
             engine: printable(&report.engine),
             ruleset: printable(&report.ruleset),

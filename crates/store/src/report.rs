@@ -20,6 +20,23 @@ impl ReportId {
     pub(crate) fn bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let bytes = bytes.try_into().map_err(|_| StoreError::Database("a report id of odd length".into()))?;
+        Ok(Self(u128::from_be_bytes(bytes)))
+    }
+
+    /// The first and the last id that begin with these characters, as the audit holds them (at least
+    /// [`ReportId::HEAD`] of them).
+    pub(crate) fn beginning(head: &str) -> Result<(Self, Self)> {
+        if head.len() < Self::HEAD || head.len() > 26 || !head.is_ascii() {
+            return Err(StoreError::Database("not the beginning of a report id".into()));
+        }
+        Ok((format!("{head:a<26}").parse()?, format!("{head:7<26}").parse()?))
+    }
+
+    /// Characters of an id that the audit holds.
+    pub const HEAD: usize = 6;
 }
 
 impl fmt::Display for ReportId {
@@ -88,6 +105,20 @@ mod tests {
         }
         for bad in ["", "../../etc/passwd", "zzzzzzzzzzzzzzzzzzzzzzzzzz", "é"] {
             assert!(bad.parse::<ReportId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_id_lies_between_the_ends_of_its_beginning() {
+        let id = ReportId::random().unwrap();
+        let text = id.to_string();
+        for n in [6, 7, 26] {
+            let (first, last) = ReportId::beginning(&text[..n]).unwrap();
+            assert!(first.bytes() <= id.bytes() && id.bytes() <= last.bytes());
+            assert_eq!(first == last, n == 26);
+        }
+        for bad in ["", "aaaaa", "zaaaaa", "aaaa1a", "aaaaaé", &"a".repeat(27)] {
+            assert!(ReportId::beginning(bad).is_err(), "{bad}");
         }
     }
 }

@@ -45,6 +45,10 @@ pub trait Store: Send + Sync + 'static {
     /// The one file a report link shows.
     async fn report(&self, id: ReportId) -> Result<Option<ReportRow>>;
 
+    /// The report whose id begins so, as the audit holds it; `None` if there is none or more than one. For operators
+    /// only: the beginning of an id opens nothing to anybody else.
+    async fn report_beginning(&self, head: &str) -> Result<Option<ReportRow>>;
+
     /// Counts one verdict look-up. Aggregated in memory per content and hour and written now and then;
     /// never waits.
     fn count_lookup(&self, sha256: Sha256Digest);

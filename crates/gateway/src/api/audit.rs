@@ -49,14 +49,19 @@ pub async fn decisions(state: State<Arc<Gate>>, Query(page): Query<Page>, header
     .into_response()
 }
 
-/// One report by the id of its link.
+/// One report by the id of its link, or by the beginning of it that the audit holds.
 pub async fn report(state: State<Arc<Gate>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     if let Err(refused) = admin(&state, &headers) {
         return *refused;
     }
     let missing = || refusal::answer(StatusCode::NOT_FOUND, "weighbridge: no such report");
-    let Ok(id) = id.parse::<ReportId>() else { return missing() };
-    match state.0.store.report(id).await {
+    let store = &state.0.store;
+    let found = match id.parse::<ReportId>() {
+        Ok(id) => store.report(id).await,
+        Err(_) if (ReportId::HEAD..26).contains(&id.len()) => store.report_beginning(&id).await,
+        Err(_) => return missing(),
+    };
+    match found {
         Ok(Some(row)) => {
             let (file, decision) = crate::record::parts(&row).unwrap_or_default();
             Json(serde_json::json!({

@@ -190,7 +190,7 @@ async fn uploaded(
     let judged = Judged { sha256, facts, blob: Some(blob) };
     let digest = sha256.to_hex();
     let report = wb_scan::judge(&judged.facts, &name, Some(digest.clone()));
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = crate::gate::today();
     let context = Context { repo: None, path: &name, sha256: Some(&digest), today, siblings: &[] };
     let decision = wb_policy::decide(&gate.policy.current(), &report, &context);
     let ruling = Ruling { report, decision };

@@ -171,3 +171,91 @@ async fn the_audit_names_the_client_behind_a_trusted_proxy_and_believes_nobody_e
     }
     assert_eq!(named, ["anonymous@192.0.2.66", "anonymous@127.0.0.1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_shows_in_audit_report_and_metrics() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let one = |digest: &str, created: &str, expires: &str| {
+        format!(
+            "[[exceptions]]\nsha256 = \"{digest}\"\nowner = \"ml-security\"\nreason = \"reviewed in SEC-1\"\n\
+             created = {created}\nexpires = {expires}\n"
+        )
+    };
+    let (digest, today) = (sha256(HOSTILE), today.to_string());
+    let text = one(&digest, &today, &today) + &one(&"0".repeat(64), "2020-01-01", "2020-12-31");
+    std::fs::write(&file, text).unwrap();
+    let gate = support::before_with(&hub, |c| c.policy = Some(file.clone())).await;
+    let r = get("/acme/tiny/resolve/main/evil.pkl").at(&gate).await;
+    assert_eq!((r.status, r.body.as_slice()), (200, HOSTILE), "{}", r.text());
+
+    let rows = support::audit(&gate).await;
+    let pull = rows.iter().find(|r| r["entry"]["event"] == "pull").unwrap();
+    let detail = pull["entry"]["detail"].as_str().unwrap();
+    for part in [&digest, "everything", "ml-security", &today, "reviewed in SEC-1"] {
+        assert!(detail.contains(part), "{part} is not in {detail}");
+    }
+    // The audit holds the beginning of the report's id: enough for the operator, not for anybody else.
+    let head = pull["entry"]["report"].as_str().unwrap();
+    let report = get(&format!("/api/v1/reports/{head}")).token(&gate.admin).at(&gate).await.json();
+    assert_eq!(report["decision"]["exceptions"][0]["owner"], "ml-security", "{report}");
+    assert_eq!(get(&format!("/r/{head}")).at(&gate).await.status, 404);
+    let page = get(&format!("/r/{}", report["id"].as_str().unwrap())).at(&gate).await;
+    assert!(page.text().contains("reviewed in SEC-1"), "{}", page.text());
+
+    let metrics = get("/metrics").token(&gate.admin).at(&gate).await.text();
+    for line in [
+        "weighbridge_exceptions_applied_total 1",
+        "weighbridge_policy_exceptions{kind=\"holding\"} 1",
+        "weighbridge_policy_exceptions{kind=\"ending\"} 1",
+        "weighbridge_policy_exceptions{kind=\"expired\"} 1",
+        "weighbridge_policy_exceptions{kind=\"to-come\"} 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_can_be_named_in_place_of_a_policy_file() {
+    let hub = Hub::start().await;
+    hub.put("acme/tiny", "evil.pkl", HOSTILE, true);
+    let gate = support::before_with(&hub, |c| c.policy = Some("observe".into())).await;
+    assert_eq!(get("/healthz").at(&gate).await.json()["policy"], "observe");
+    assert_eq!(get("/acme/tiny/resolve/main/evil.pkl").at(&gate).await.status, 200);
+}
+
+/// The document is read and every operation of it is asked for: without the token, with it, and about nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_says_what_the_routes_do() {
+    let hub = Hub::start().await;
+    let gate = before(&hub).await;
+    let document = get("/api/v1/openapi.json").at(&gate).await.json();
+    let mut operations = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let url = format!("/api/v1{path}").replace("{id}", "aaaaaaaaaaaaaaaaaaaaaaaaaa");
+        let url = url.replace("{sha256}", &"0".repeat(64));
+        for (method, operation) in methods.as_object().unwrap() {
+            operations += 1;
+            let method = method.to_uppercase();
+            let documented: Vec<u16> =
+                operation["responses"].as_object().unwrap().keys().map(|s| s.parse().unwrap()).collect();
+            let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+            let stranger = ask(&method, &url).body("{}").header("content-type", "application/json");
+            let answer = stranger.at(&gate).await;
+            assert_eq!(answer.status == 401, !open, "{method} {url}: {}", answer.status);
+            assert!(documented.contains(&answer.status), "{method} {url}: {} is not told", answer.status);
+            let admin = ask(&method, &url).body("{}").header("content-type", "application/json");
+            let answer = admin.token(&gate.admin).at(&gate).await;
+            assert!(documented.contains(&answer.status), "{method} {url}: {} is not told", answer.status);
+            if answer.status >= 400 {
+                assert!(answer.json()["error"].is_string(), "{method} {url}: {}", answer.text());
+            }
+        }
+        let other = ask("DELETE", &url).token(&gate.admin).at(&gate).await.status;
+        assert_eq!(other, 405, "DELETE {url}");
+    }
+    assert_eq!(operations, 5);
+}

@@ -12,7 +12,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use lru::LruCache;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Row, SqlitePool};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -297,16 +299,20 @@ impl Store for SqliteStore {
                 .bind(&id.bytes()[..])
                 .fetch_optional(&self.inner.readers)
                 .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(ReportRow {
-            id,
-            time_ms: row.try_get(0)?,
-            sha256: row.try_get::<Option<&[u8]>, _>(1)?.map(digest).transpose()?,
-            repo: row.try_get(2)?,
-            commit: row.try_get(3)?,
-            path: row.try_get(4)?,
-            body: row.try_get(5)?,
-        }))
+        row.map(|row| report_row(id, &row)).transpose()
+    }
+
+    async fn report_beginning(&self, head: &str) -> Result<Option<ReportRow>> {
+        let Ok((first, last)) = ReportId::beginning(head) else { return Ok(None) };
+        let rows = sqlx::query(
+            "SELECT time_ms, sha256, repo, commit_id, path, body, id FROM reports WHERE id BETWEEN ? AND ? LIMIT 2",
+        )
+        .bind(&first.bytes()[..])
+        .bind(&last.bytes()[..])
+        .fetch_all(&self.inner.readers)
+        .await?;
+        let [row] = rows.as_slice() else { return Ok(None) };
+        Ok(Some(report_row(ReportId::from_bytes(row.try_get(6)?)?, row)?))
     }
 
     fn count_lookup(&self, sha256: Sha256Digest) {
@@ -325,4 +331,16 @@ impl Store for SqliteStore {
         self.inner.write_lookups().await?;
         self.inner.change(Change::Flush).await.map(|_| ())
     }
+}
+
+fn report_row(id: ReportId, row: &SqliteRow) -> Result<ReportRow> {
+    Ok(ReportRow {
+        id,
+        time_ms: row.try_get(0)?,
+        sha256: row.try_get::<Option<&[u8]>, _>(1)?.map(digest).transpose()?,
+        repo: row.try_get(2)?,
+        commit: row.try_get(3)?,
+        path: row.try_get(4)?,
+        body: row.try_get(5)?,
+    })
 }

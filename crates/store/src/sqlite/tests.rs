@@ -129,6 +129,9 @@ async fn reports<S: Store>(store: &S) {
         row.id.to_string().starts_with(&short) && short.len() < 10,
         "the audit does not hold the capability"
     );
+    assert_eq!(store.report_beginning(&short).await.unwrap().map(|r| r.id), Some(row.id));
+    let other = if short.starts_with('a') { "bbbbbb" } else { "aaaaaa" };
+    assert_eq!(store.report_beginning(other).await.unwrap(), None);
     // Both or neither: the same id again fails, and leaves the chain as it was.
     let before = store.head().await.unwrap();
     assert!(store.record(entry(6), Some(row)).await.is_err());

@@ -8,7 +8,7 @@
 use super::now_ms;
 use crate::audit::{GENESIS, decode, row_hash};
 use crate::data_dir::hex;
-use crate::{AuditEntry, ChainHead, Receipt, ReportRow, Result, Sha256Digest, StoreError};
+use crate::{AuditEntry, ChainHead, Receipt, ReportId, ReportRow, Result, Sha256Digest, StoreError};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::fs::File;
 use std::path::PathBuf;
@@ -210,7 +210,7 @@ impl Writer {
         let mut entry = entry.clone();
         if let Some(report) = report {
             let id = report.id.to_string();
-            entry.report = id.get(..6).map(str::to_owned);
+            entry.report = id.get(..ReportId::HEAD).map(str::to_owned);
             sqlx::query("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)")
                 .bind(&report.id.bytes()[..])
                 .bind(time_ms)
