@@ -10,7 +10,7 @@ pub fn command(args: &[String]) -> Result<(), String> {
     let [dir] = args else { return Err("usage: cargo xtask corpus DIR".into()) };
     let cases = labelled(Path::new(dir)).map_err(|e| e.to_string())?;
     let evaluation = evaluate(&cases, judge).map_err(|e| e.to_string())?;
-    println!("{evaluation}");
+    say!("{evaluation}");
     if evaluation.passes() { Ok(()) } else { Err(String::new()) }
 }
 

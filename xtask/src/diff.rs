@@ -25,7 +25,7 @@ pub fn command(args: &[String]) -> Result<(), String> {
     let args = parse(args)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask has no parent folder")?;
     let seeds = seeds(&root.join("corpus"))?;
-    println!("seed {}, {} streams of the corpus to change", args.seed, seeds.len());
+    say!("seed {}, {} streams of the corpus to change", args.seed, seeds.len());
     let config = Config {
         python: args.python,
         time: if args.self_test { SELF_TEST } else { Duration::from_secs_f64(args.minutes * 60.0) },
@@ -39,14 +39,14 @@ pub fn command(args: &[String]) -> Result<(), String> {
         return report_self_test(&config);
     }
     let outcome = run(&config)?;
-    println!("{}", outcome.totals);
+    say!("{}", outcome.totals);
     let dir = root.join("target/diff-fuzz");
     for found in &outcome.found {
         let path = write(&dir, found).map_err(|e| format!("cannot write to {}: {e}", dir.display()))?;
-        println!("FAIL {}: {} (reader {})", path.display(), found.divergence.rule, found.divergence.reader);
+        say!("FAIL {}: {} (reader {})", path.display(), found.divergence.rule, found.divergence.reader);
     }
     if outcome.found.is_empty() {
-        println!("ok   {}", last_line(&outcome));
+        say!("ok   {}", last_line(&outcome));
         Ok(())
     } else {
         Err(format!("the machine and CPython differ; the streams are in {}", dir.display()))
@@ -60,11 +60,11 @@ fn last_line(outcome: &Outcome) -> String {
 
 fn report_self_test(config: &Config) -> Result<(), String> {
     let results = self_test(config, |name, seconds| match seconds {
-        Some(s) => println!("ok   found within {s:5.1} s: {name}"),
-        None => println!("FAIL not found within {} s: {name}", SELF_TEST.as_secs()),
+        Some(s) => say!("ok   found within {s:5.1} s: {name}"),
+        None => say!("FAIL not found within {} s: {name}", SELF_TEST.as_secs()),
     })?;
     let missed = results.iter().filter(|r| r.1.is_none()).count();
-    println!("{} seeded faults, {} found", results.len(), results.len() - missed);
+    say!("{} seeded faults, {} found", results.len(), results.len() - missed);
     if missed == 0 { Ok(()) } else { Err(format!("{missed} seeded faults were not found")) }
 }
 

@@ -15,7 +15,7 @@ pub fn command(args: &[String]) -> Result<(), String> {
     let stale = stale(&dir, &pages).map_err(|e| format!("{}: {e}", dir.display()))?;
     if args.iter().any(|a| a == "--check") {
         if stale.is_empty() {
-            println!("docs: {} pages are up to date", pages.len());
+            say!("docs: {} pages are up to date", pages.len());
             return Ok(());
         }
         return Err(format!("docs/rules is stale: {}\nrun: cargo xtask docs", stale.join(", ")));
@@ -29,7 +29,7 @@ pub fn command(args: &[String]) -> Result<(), String> {
         }
         .map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    println!("docs: {} pages, {} changed", pages.len(), stale.len());
+    say!("docs: {} pages, {} changed", pages.len(), stale.len());
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub struct Arrow {
 pub fn command() -> Result<(), String> {
     let wrong = check_all(&Env::new()?)?;
     if wrong.is_empty() {
-        println!("layers: every arrow points down, and the engine does no I/O");
+        say!("layers: every arrow points down, and the engine does no I/O");
         return Ok(());
     }
     Err(wrong.join("\n"))

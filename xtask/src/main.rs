@@ -2,6 +2,12 @@
 //!
 //! Kept small and free of heavy dependencies, so that the preflight speaks within seconds on a fresh machine.
 #![warn(missing_docs)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+/// As `println!`, see [`run::say`].
+macro_rules! say {
+    ($($words:tt)*) => { crate::run::say(format_args!($($words)*)) };
+}
 
 #[cfg(feature = "engine")]
 mod corpus;
@@ -47,7 +53,7 @@ fn main() -> ExitCode {
         "layers" => layers::command(),
         "docs" | "corpus" | "diff-fuzz" => engine::command(command, rest),
         "help" | "--help" | "-h" => {
-            println!("{USAGE}");
+            say!("{USAGE}");
             Ok(())
         }
         other => Err(format!("no command {other:?}\n\n{USAGE}")),
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             if !text.is_empty() {
-                eprintln!("{text}");
+                run::complain(&text);
             }
             ExitCode::FAILURE
         }

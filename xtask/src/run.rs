@@ -7,6 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
+/// Prints a line. The macro of the standard library panics when the reader has gone (`cargo xtask test | head`); tests
+/// and comparisons run to their end all the same, and the exit code says how they ended.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The same, to standard error.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// The surroundings every stage runs in.
 pub struct Env {
     /// The repository.

@@ -47,7 +47,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "kill", what: "the gate killed at random moments", run: kill, by_name: false },
     Stage {
         name: "peers",
-        what: "programs that may be installed: nginx, git, git-lfs",
+        what: "programs that may be installed: nginx, git, git-lfs, systemd",
         run: peers,
         by_name: true,
     },
@@ -56,7 +56,7 @@ const STAGES: &[Stage] = &[
 /// Prints the stages.
 pub fn print_names() {
     for s in STAGES {
-        println!("{:<11} {}", s.name, s.what);
+        say!("{:<11} {}", s.name, s.what);
     }
 }
 
@@ -73,16 +73,16 @@ pub fn test(args: &[String], require_all: bool) -> Result<(), String> {
             a => cx.words.push(a.to_string()),
         }
     }
-    println!("== preflight");
+    say!("== preflight");
     let missing = preflight::check(&cx.env);
     if !missing.is_empty() {
         for (what, how) in &missing {
-            println!("missing: {what}\n    {how}");
+            say!("missing: {what}\n    {how}");
         }
-        println!("\n0 passed, {} failed", missing.len());
+        say!("\n0 passed, {} failed", missing.len());
         return Err(String::new());
     }
-    println!("ok   nothing is missing");
+    say!("ok   nothing is missing");
     let mut rows = vec![("preflight", Tally::one(true), 0.0)];
     for stage in STAGES {
         let wanted = if chosen.is_empty() {
@@ -91,10 +91,10 @@ pub fn test(args: &[String], require_all: bool) -> Result<(), String> {
             chosen.iter().any(|c| c == stage.name)
         };
         if wanted {
-            println!("\n== {}: {}", stage.name, stage.what);
+            say!("\n== {}: {}", stage.name, stage.what);
             let start = Instant::now();
             let tally = (stage.run)(&cx).unwrap_or_else(|why| {
-                println!("FAIL {}: {why}", stage.name);
+                say!("FAIL {}: {why}", stage.name);
                 Tally::one(false)
             });
             rows.push((stage.name, tally, start.elapsed().as_secs_f64()));
@@ -103,9 +103,9 @@ pub fn test(args: &[String], require_all: bool) -> Result<(), String> {
     let total = summary(&rows);
     let bad = total.failed > 0 || (require_all && total.skipped > 0);
     if require_all && total.skipped > 0 {
-        println!("{} skipped, and WB_REQUIRE_ALL=1 allows no skip", total.skipped);
+        say!("{} skipped, and WB_REQUIRE_ALL=1 allows no skip", total.skipped);
     }
-    println!("{}", closing(total, require_all));
+    say!("{}", closing(total, require_all));
     if bad { Err(String::new()) } else { Ok(()) }
 }
 
@@ -119,12 +119,12 @@ fn closing(total: Tally, require_all: bool) -> String {
 
 fn summary(rows: &[(&str, Tally, f64)]) -> Tally {
     let mut total = Tally::default();
-    println!("\n{:<12} {:>7} {:>7} {:>7} {:>8}", "stage", "passed", "failed", "skipped", "seconds");
+    say!("\n{:<12} {:>7} {:>7} {:>7} {:>8}", "stage", "passed", "failed", "skipped", "seconds");
     for (name, t, seconds) in rows {
-        println!("{name:<12} {:>7} {:>7} {:>7} {seconds:>8.1}", t.passed, t.failed, t.skipped);
+        say!("{name:<12} {:>7} {:>7} {:>7} {seconds:>8.1}", t.passed, t.failed, t.skipped);
         total += *t;
     }
-    println!();
+    say!("");
     total
 }
 
@@ -146,7 +146,7 @@ fn clippy(cx: &Cx) -> Result<Tally, String> {
 fn layers_check(cx: &Cx) -> Result<Tally, String> {
     let wrong = layers::check_all(&cx.env)?;
     for line in &wrong {
-        println!("FAIL {line}");
+        say!("FAIL {line}");
     }
     Ok(Tally::one(wrong.is_empty()))
 }
@@ -187,7 +187,7 @@ fn fresh_home(cx: &Cx) -> Result<Tally, String> {
     let profile: &[&str] = if cx.fast { &[] } else { &["--release"] };
     let demo = [&["run"], profile, &["--package", "weighbridge", "--", "demo", "--once"]].concat();
     let ok = tee(cx.env.cargo(&demo))?.ok;
-    println!("{} demo --once with an empty HOME", if ok { "ok  " } else { "FAIL" });
+    say!("{} demo --once with an empty HOME", if ok { "ok  " } else { "FAIL" });
     total += Tally::one(ok);
     // And this very command. Through cargo: its own file may have been built anew since this process started.
     let mut again = cx.env.cargo(&["xtask", "test", "layers"]);
@@ -195,9 +195,9 @@ fn fresh_home(cx: &Cx) -> Result<Tally, String> {
     let o = quiet(again).ok_or("cannot start xtask again")?;
     let ok = o.ok && o.text.trim_end().lines().last() == Some("2 passed, 0 failed");
     if !ok {
-        println!("{}", o.text);
+        say!("{}", o.text);
     }
-    println!("{} cargo xtask test with an empty HOME", if ok { "ok  " } else { "FAIL" });
+    say!("{} cargo xtask test with an empty HOME", if ok { "ok  " } else { "FAIL" });
     total += Tally::one(ok);
     Ok(total)
 }
@@ -237,7 +237,7 @@ fn rows(command: Command) -> Result<Tally, String> {
 }
 
 fn skipped(n: u64, why: &str) -> Tally {
-    println!("skipped: {n} ({why})");
+    say!("skipped: {n} ({why})");
     Tally { skipped: n, ..Tally::default() }
 }
 

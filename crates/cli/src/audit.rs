@@ -35,14 +35,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(wb_store::verify_database(&database, since.as_deref())) {
         Ok(v) => {
-            println!("unbroken: {} rows, head {} {}", v.rows, v.head.count, v.head.hash);
+            let mut text = format!("unbroken: {} rows, head {} {}\n", v.rows, v.head.count, v.head.hash);
             if let Some(at) = v.since {
-                println!("the head given is row {at}");
+                text.push_str(&format!("the head given is row {at}\n"));
             }
+            crate::out::print(&text)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(e @ wb_store::StoreError::Chain(_)) => {
-            eprintln!("weighbridge: {e}");
+            crate::out::complain(e);
             Ok(ExitCode::from(1))
         }
         Err(e) => Err(e).with_context(|| format!("cannot verify {}", database.display())),

@@ -24,8 +24,7 @@ enum Command {
 
 /// Runs a catalogue command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
-        Command::Show { name } => crate::scan::print(show::show(name).as_bytes())?,
-    }
+    let Command::Show { name } = &args.command;
+    crate::out::print(&show::show(name))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,8 +40,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let blob = Blob::from_file(file).with_context(|| format!("cannot read {shown}"))?;
     wb_sandbox::confine().context("this process cannot be confined")?;
-    let explanation = wb_scan::explain(&blob, &Default::default(), args.lines, args.opcodes);
-    crate::scan::print(text(&shown, &explanation).as_bytes())?;
+    let explanation = wb_scan::explain(&blob, &shown, &Default::default(), args.lines, args.opcodes);
+    crate::out::print(&text(&shown, &explanation))?;
     let whole = explanation.gaps.is_empty() && !explanation.truncated;
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
@@ -58,11 +58,26 @@ fn text(file: &str, explanation: &Explanation) -> String {
         let times = if line.count > 1 { format!("   # {} times", line.count) } else { String::new() };
         out.push_str(&format!("{offset:>10}  {}{times}\n", wb_report::printable(&line.text)));
     }
-    if explanation.lines.is_empty() {
+    let quiet = explanation.besides.is_empty() && explanation.gaps.is_empty();
+    if explanation.lines.is_empty() && quiet {
         out.push_str("loading this file imports and calls nothing\n");
     }
     if explanation.truncated {
         out.push_str("further lines are left out; --lines shows more\n");
+    }
+    if !explanation.besides.is_empty() {
+        out.push_str(if explanation.lines.is_empty() { "\n" } else { "\nbesides:\n" });
+    }
+    for found in &explanation.besides {
+        let place = match found.location.to_string() {
+            place if place.is_empty() => String::new(),
+            place => format!(" at {place}"),
+        };
+        let text = format!("{}{place} (rule {})", found.message, found.rule);
+        out.push_str(&format!("  {}\n", wb_report::printable(&text)));
+        for line in found.evidence.lines() {
+            out.push_str(&format!("      {}\n", wb_report::printable(line)));
+        }
     }
     for gap in &explanation.gaps {
         let place = gap.location.to_string();

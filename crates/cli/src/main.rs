@@ -3,11 +3,13 @@
 //! One file per command. Exit codes are the same for all: 0 nothing to object, 1 blocked because of
 //! findings, 2 something could not be judged, 3 nothing was judged, 4 wrong usage or an error of our own.
 #![warn(missing_docs)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod audit;
 mod catalogue;
 mod demo;
 mod explain;
+mod out;
 mod policy;
 mod rules;
 mod scan;
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
         Command::Worker => Ok(wb_sandbox::worker_main()),
     };
     result.unwrap_or_else(|e| {
-        eprintln!("weighbridge: {}", on_one_line(&e));
+        out::complain(on_one_line(&e));
         ExitCode::from(USAGE)
     })
 }

@@ -29,15 +29,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let today = today();
     let holding = policy.exceptions().iter().filter(|e| e.holds_on(today)).count();
     let expired = policy.exceptions().len() - holding;
-    println!(
+    let text = format!(
         "{}: valid; policy {}, profile {}; {holding} exceptions hold today, {expired} do not; \
-         {} own catalogue entries, {} trusted packages",
+         {} own catalogue entries, {} trusted packages\n",
         file.display(),
         policy.name(),
         policy.profile().name(),
         policy.catalogue().len(),
         policy.trusted_packages().iter().map(|t| t.packages.len()).sum::<usize>(),
     );
+    crate::out::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,8 +50,7 @@ pub fn today() -> jiff::civil::Date {
 /// The policy named on the command line: the name of a profile, or a file.
 pub fn load(given: Option<&Path>) -> Result<Policy> {
     let Some(given) = given else { return Ok(Policy::builtin(Profile::Default)) };
-    let profile = Profile::ALL.into_iter().find(|p| given.as_os_str() == p.name());
-    match profile {
+    match Profile::named(given) {
         Some(profile) if !given.exists() => Ok(Policy::builtin(profile)),
         _ => read(given),
     }

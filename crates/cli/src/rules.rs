@@ -35,6 +35,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     };
-    crate::scan::print(text.as_bytes())?;
+    crate::out::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

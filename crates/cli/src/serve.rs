@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder for the store, the audit and the admin token
     #[arg(long, env = "WEIGHBRIDGE_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Policy file [default: the profile `default`]
+    /// Policy file, or default, strict, observe [default: the profile `default`]
     #[arg(long, env = "WEIGHBRIDGE_POLICY", value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The gate's address as clients see it
@@ -85,7 +85,7 @@ pub fn run(args: Args, matches: &ArgMatches) -> Result<ExitCode> {
     let print = args.print_config;
     let settings = settings::merge(args, file, matches.subcommand_matches("serve"));
     if print {
-        crate::scan::print(settings.print().as_bytes())?;
+        crate::out::print(&settings.print())?;
         return Ok(ExitCode::SUCCESS);
     }
     log(&settings)?;
@@ -99,6 +99,8 @@ fn log(settings: &settings::Settings) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(settings.log())
         .with_context(|| format!("--log {} is no filter", settings.log()))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever reads the log may go (a restarted journal, `| head`). Saying so on the same stream would panic.
+    let log = log.log_internal_errors(false);
     // Colours are for people: a log in a file or a journal has none.
     let log = log.with_ansi(std::io::stderr().is_terminal());
     match settings.log_format() {

@@ -2,8 +2,9 @@
 
 use crate::cx::{Cx, Sink};
 use crate::engine::{Options, scan_blob};
+use crate::rules;
 use wb_blob::{Blob, Budget};
-use wb_verdict::{Gap, Location};
+use wb_verdict::{FactKind, Finding, Gap, Location};
 
 /// One line of an explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Explanation {
     pub formats: Vec<&'static str>,
     /// True if lines were left out.
     pub truncated: bool,
+    /// What else is found in the file than a pickle's calls: templates, code under its name, hidden content, formats
+    /// that cannot be judged.
+    pub besides: Vec<Finding>,
     /// What could not be looked at.
     pub gaps: Vec<Gap>,
 }
@@ -61,14 +65,19 @@ impl Trace {
 }
 
 /// Works out, without running anything, what loading `blob` would do: imports and calls as pseudo-Python in
-/// the order of execution, at most `max_lines`; with `opcodes` each pickle's opcodes come before them.
-pub fn explain(blob: &Blob, options: &Options, max_lines: usize, opcodes: bool) -> Explanation {
+/// the order of execution, at most `max_lines`; with `opcodes` each pickle's opcodes come before them. `name` is the
+/// path under which the file is loaded.
+pub fn explain(blob: &Blob, name: &str, options: &Options, max_lines: usize, opcodes: bool) -> Explanation {
     let trace = Trace { lines: Vec::new(), max: max_lines, truncated: false, opcodes };
     let mut sink = Sink::tracing(trace);
     let budget = Budget::new(options.limits.clone());
     scan_blob(blob, &mut Cx { sink: &mut sink, budget, path: String::new(), depth: 0, in_torch: false });
     let (lines, truncated) = sink.trace.map(|t| (t.lines, t.truncated)).unwrap_or_default();
-    Explanation { lines, formats: sink.formats, truncated, gaps: sink.gaps }
+    let others = sink.facts.iter().filter(|f| !matches!(f.kind, FactKind::Call { .. }));
+    let mut besides: Vec<Finding> = others.filter_map(|f| rules::judge_fact(f, name)).collect();
+    let truncated = truncated || besides.len() > max_lines;
+    besides.truncate(max_lines);
+    Explanation { lines, formats: sink.formats, truncated, besides, gaps: sink.gaps }
 }
 
 #[cfg(test)]
@@ -76,7 +85,7 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8], opcodes: bool) -> Vec<String> {
-        let e = explain(&Blob::from_vec(bytes.to_vec()), &Options::default(), 50, opcodes);
+        let e = explain(&Blob::from_vec(bytes.to_vec()), "model.pkl", &Options::default(), 50, opcodes);
         e.lines.iter().map(|l| format!("{} {} x{}", l.location, l.text, l.count)).collect()
     }
 

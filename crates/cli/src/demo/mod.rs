@@ -6,12 +6,14 @@
 mod files;
 mod pull;
 
+use crate::out;
 use anyhow::{Context, Result};
 use files::FILES;
 use pull::{Pulled, Puller};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 use wb_policy::Action;
 
 const USUAL_PORT: u16 = 8080;
@@ -36,38 +38,45 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 async fn demo(args: &Args) -> Result<ExitCode> {
+    // Heard from now on: whatever ends the demo, its files go with it.
+    let on = |kind| signal(kind).context("cannot listen for signals");
+    let (mut interrupt, mut terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let hub = folder.path().join("hub");
     files::write_hub(&hub)?;
     let running = start(args.port, &hub, folder.path()).await?;
     let base = running.url();
-    println!(
-        "A gate is listening on {base}, in front of a hub of {} real and poisoned files.\n",
-        FILES.len()
-    );
+    let mut watched = out::print(&format!(
+        "A gate is listening on {base}, in front of a hub of {} real and poisoned files.\n\n{}\n",
+        FILES.len(),
+        row("FILE", "VERDICT", "DECISION", "READ", "TIME")
+    ))?;
 
     let puller = Puller::new(base.clone(), running.admin_token.clone())?;
     let mut wrong = Vec::new();
-    println!("{}", row("FILE", "VERDICT", "DECISION", "READ", "TIME"));
     for file in FILES {
         let name = format!("{}/{}", file.repo.trim_start_matches("demo/"), file.path);
         let pulled = puller.pull(file).await?;
-        print!("{}", show(&name, &pulled));
+        watched &= out::print(&show(&name, &pulled))?;
         if pulled.action != file.expected || !pulled.intact {
             wrong.push(format!("{name}: expected {}, got {}", file.expected, pulled.action));
         }
     }
     let blocked = FILES.iter().filter(|f| f.expected == Action::Block).count();
-    let code = if wrong.is_empty() {
-        println!("\nAll {} outcomes as expected: {blocked} refused, the others byte for byte.", FILES.len());
-        ExitCode::SUCCESS
+    let (code, outcome) = if wrong.is_empty() {
+        let as_expected =
+            format!("All {} outcomes as expected: {blocked} refused, the others byte for byte.", FILES.len());
+        (ExitCode::SUCCESS, as_expected)
     } else {
-        println!("\nNOT as expected:\n  {}", wrong.join("\n  "));
-        ExitCode::from(1)
+        (ExitCode::from(1), format!("NOT as expected:\n  {}", wrong.join("\n  ")))
     };
-    if !args.once {
-        invite(&base, &folder.path().join("data/admin-token"));
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    watched &= out::print(&format!("\n{outcome}\n"))?;
+    // A gate that nobody was told of is not kept.
+    if !args.once && watched && out::print(&invitation(&base, &folder.path().join("data/admin-token")))? {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
     running.stop().await?;
     Ok(code)
@@ -121,16 +130,16 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn invite(base: &str, token: &std::path::Path) {
-    println!(
+fn invitation(base: &str, token: &std::path::Path) -> String {
+    format!(
         "\nTry it yourself, in another terminal:\n\
          \n  pip install huggingface_hub\
          \n  HF_ENDPOINT={base} hf download demo/bert-safetensors\
          \n  HF_ENDPOINT={base} hf download demo/poisoned-torch\
          \n  curl -H \"Authorization: Bearer $(cat {})\" {base}/api/v1/decisions\n\
-         \nCtrl-C stops the gate and removes its files.",
+         \nCtrl-C stops the gate and removes its files.\n",
         token.display()
-    );
+    )
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ mod local;
 mod remote;
 mod walk;
 
-use crate::policy;
+use crate::{out, policy};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -243,15 +243,6 @@ fn write(args: &Args, run: &ScanRun) -> Result<()> {
     };
     match &args.output {
         Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
-        None => print(text.as_bytes()),
-    }
-}
-
-/// Writes to standard output. A reader that went away (`| head`) is no error.
-pub fn print(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("cannot write the output"),
-        _ => Ok(()),
+        None => out::print(&text).map(drop),
     }
 }

@@ -124,4 +124,45 @@ fn explain_shows_imports_and_calls_in_order() {
     assert_eq!(code(&cut), 2);
     assert!(text(&cut.stdout).contains("not looked at"), "{}", text(&cut.stdout));
     assert_eq!(code(&explain("missing.pkl", &[])), 4);
+    // Not only pickles do things: what else is found is told, and never "nothing".
+    std::fs::write(dir.path().join("setup.py"), "import os\nos.system('id')\n").unwrap();
+    let source = text(&explain("setup.py", &[]).stdout);
+    assert!(source.contains("os.system") && source.contains("(rule WB-"), "{source}");
+    assert!(!source.contains("calls nothing"), "{source}");
+}
+
+/// Runs the command with a standard output whose reader has gone, and a standard error nobody reads either.
+fn unread(args: &[&OsStr]) -> Option<i32> {
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weighbridge"));
+    command.args(args).stdout(gone()).stderr(gone()).status().unwrap().code()
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_command_badly() {
+    let policy = b"profile = \"strict\"";
+    let dir = folder(&[("model.pkl", CLEAN), ("evil.pkl", MALICIOUS), ("policy.toml", policy)]);
+    let path = |name: &str| dir.path().join(name).into_os_string();
+    let (clean, evil, policy) = (path("model.pkl"), path("evil.pkl"), path("policy.toml"));
+    let code = |words: &str, last: Option<&OsStr>| {
+        let words: Vec<&OsStr> = words.split_whitespace().map(OsStr::new).chain(last).collect();
+        unread(&words)
+    };
+    assert_eq!(code("scan", Some(&clean)), Some(0));
+    assert_eq!(code("scan --format json", Some(&evil)), Some(1));
+    assert_eq!(code("explain --opcodes", Some(&evil)), Some(0));
+    assert_eq!(code("rules", None), Some(0));
+    assert_eq!(code("policy check", Some(&policy)), Some(0));
+    assert_eq!(code("policy check", Some(&clean)), Some(4));
+    assert_eq!(code("catalogue show os.system", None), Some(0));
+    assert_eq!(code("serve --print-config", None), Some(0));
+    assert_eq!(code("scan --help", None), Some(0));
+    assert_eq!(code("demo --once --port 0", None), Some(0));
+    // Without --once the demo would stay: not where nobody was told of it.
+    assert_eq!(code("demo --port 0", None), Some(0));
+    assert_eq!(code("nothing", None), Some(4));
 }
