@@ -13,6 +13,11 @@ CURL = "curl/8.5.0"
 XET = ("x-xet-hash", "x-xet-refresh-route", "x-xet-cas-url")
 
 
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, {k.lower(): v for k, v in headers}, body
@@ -251,7 +256,7 @@ class Raw:
 
     def after(self):
         """Cases that look back at the whole run."""
-        checks = [("audit verify", self.check_audit)]
+        checks = [("audit verify", self.check_audit), ("no token is logged or kept", self.check_secrets)]
         if self.stub:
             checks += [
                 ("token stays with the hub", self.check_tokens),
@@ -268,6 +273,25 @@ class Raw:
         args = [self.binary, "audit", "verify", "--data", self.gate.data]
         done = subprocess.run(args, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def check_secrets(self):
+        secrets = {name: token.encode() for name, token in self.s["tokens"].items()}
+        admin = self.gate.admin_token().encode()
+        # Both were used, so that there is something to look for.
+        assert self.ask("GET", "/acme/tiny/resolve/main/config.json", token=self.s["tokens"]["good"]).status == 200
+        assert self.ask("GET", "/api/v1/decisions", token=admin.decode()).status == 200
+        with open(self.gate.log, "rb") as f:
+            log = f.read()
+        assert b"DEBUG" in log and b"released" in log, "the log tells less than it could"
+        for name, token in {**secrets, "admin": admin}.items():
+            assert token not in log, f"the {name} token is in the log"
+        assert not re.search(rb"/r/[a-z2-7]{26}", log), "the id of a report is in the log"
+        for folder, _, names in os.walk(self.gate.data):
+            for path in [os.path.join(folder, n) for n in names]:
+                kept = read(path)
+                for name, token in secrets.items():
+                    assert token not in kept, f"the {name} token is in {path}"
+                assert admin not in kept or path.endswith("/admin-token"), f"the admin token is in {path}"
 
     def check_tokens(self):
         lines = [x for x in self.stub.seen().splitlines() if x.startswith(f"{self.stub.cdn_port} ")]

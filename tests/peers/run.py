@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The gate among programs that a machine may or may not have: nginx before it, git and git-lfs as clients.
+"""The gate among programs that a machine may or may not have: nginx before it, git and git-lfs as clients, systemd.
 
     python3 tests/peers/run.py --binary target/debug/weighbridge
 
@@ -33,7 +33,7 @@ def need(program, package):
 
 class Peers:
     def __init__(self, binary, tmp):
-        self.tmp, self.tree = tmp, os.path.join(tmp, "tree")
+        self.tmp, self.tree, self.binary = tmp, os.path.join(tmp, "tree"), binary
         fixtures.write(self.tree, fixtures.common())
         self.gate = servers.Gate(binary, f"dir:{self.tree}", tmp)
 
@@ -73,6 +73,19 @@ class Peers:
             for name in names:
                 with open(os.path.join(parent, name), "rb") as f:
                     assert f.read() != data, f"{name} holds the poisoned file"
+
+    def case_the_systemd_unit_is_understood(self):
+        analyze = need("systemd-analyze", "systemd")
+        with open(os.path.join(ROOT, "packaging", "weighbridge.service"), encoding="utf-8") as f:
+            unit = f.read()
+        assert "/usr/local/bin/weighbridge serve" in unit, "the unit starts something else"
+        path = os.path.join(self.tmp, "weighbridge.service")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(unit.replace("/usr/local/bin/weighbridge", self.binary))
+        done = subprocess.run([analyze, "verify", path], capture_output=True, text=True, timeout=60, check=False)
+        # It warns of what it ignores, an unknown key for one, and ends well all the same.
+        said = [x for x in done.stderr.splitlines() if "weighbridge.service" in x]
+        assert done.returncode == 0 and not said, done.stderr
 
     def case_behind_nginx(self):
         nginx = need("nginx", "nginx")
