@@ -170,9 +170,15 @@ impl Blob {
 
     /// Reads `range` whole, clamped to the end. The caller bounds the length.
     pub fn read_range(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let part = self.sub(range);
-        let mut buf = vec![0; usize::try_from(part.len).map_err(|_| io::ErrorKind::OutOfMemory)?];
-        let n = part.read_at(&mut buf, 0)?;
+        let start = range.start.min(self.len);
+        let len = range.end.min(self.len).saturating_sub(start);
+        // In memory: no zeroes first, and no second owner of the source.
+        if let Some(part) = self.source.slice(self.start + start..self.start + start + len) {
+            self.read.fetch_add(part.len() as u64, Ordering::Relaxed);
+            return Ok(part.to_vec());
+        }
+        let mut buf = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?];
+        let n = self.read_at(&mut buf, start)?;
         buf.truncate(n);
         Ok(buf)
     }

@@ -3,7 +3,7 @@
 use crate::heap::Callee;
 use crate::value::Value;
 use std::fmt::Write;
-use wb_verdict::{How, escape, escape_bytes};
+use wb_verdict::{How, escape, escape_bytes, escape_to};
 
 /// Longest rendering of one call, in bytes, roughly.
 const MAX: usize = 600;
@@ -78,6 +78,9 @@ pub(crate) fn call(
 
 /// A name escaped and bounded.
 fn short(name: &str) -> String {
+    if name.len() <= MAX / 2 {
+        return escape(name);
+    }
     match name.char_indices().nth(MAX / 2) {
         Some((end, _)) => format!("{}...", escape(name.get(..end).unwrap_or(""))),
         None => escape(name),
@@ -112,10 +115,13 @@ pub(crate) fn value(out: &mut String, v: &Value, depth: u32) {
         Value::BigInt { len } => write!(out, "<int of {len} bytes>"),
         Value::Float(f) => write!(out, "{f:?}"),
         Value::Str { text, len, cut } => {
-            let head: String = text.chars().take(MAX_TEXT).collect();
-            let more = *cut || head.len() < text.len();
-            let escaped = escape(&head).replace('\'', "\\'");
-            if more { write!(out, "'{escaped}...' <{len} bytes>") } else { write!(out, "'{escaped}'") }
+            let end = match text.len() <= MAX_TEXT {
+                true => text.len(),
+                false => text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at),
+            };
+            out.push('\'');
+            escape_to(out, text.get(..end).unwrap_or(""), Some('\''));
+            if *cut || end < text.len() { write!(out, "...' <{len} bytes>") } else { out.write_char('\'') }
         }
         Value::Bytes { len, head } => {
             let shown = head.get(..head.len().min(48)).unwrap_or(head);

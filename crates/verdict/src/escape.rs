@@ -3,10 +3,27 @@
 /// `text` with control, bidirectional and other invisible characters written as escapes.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        push(&mut out, c);
-    }
+    escape_to(&mut out, text, None);
     out
+}
+
+/// Appends `text` as [`escape`] writes it, with a backslash before each `quote`.
+pub fn escape_to(out: &mut String, text: &str, quote: Option<char>) {
+    let special = |c: char| !(' '..='~').contains(&c) || c == '\\' || Some(c) == quote;
+    let mut rest = text;
+    // Most text needs no escapes: it is copied in stretches.
+    while let Some(at) = rest.find(special) {
+        let (plain, tail) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = tail.chars();
+        match chars.next() {
+            Some(c) if Some(c) == quote => out.extend(['\\', c]),
+            Some(c) => push(out, c),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
 }
 
 /// `bytes` read as UTF-8 where possible; other bytes as `\xNN`.
@@ -39,6 +56,13 @@ fn push(out: &mut String, c: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_are_escaped_where_asked() {
+        let mut out = String::from("x");
+        escape_to(&mut out, "it's\n\\é'", Some('\''));
+        assert_eq!(out, "xit\\'s\\n\\\\é\\'");
+    }
 
     #[test]
     fn terminal_escapes_and_bidi_marks_are_shown_not_sent() {

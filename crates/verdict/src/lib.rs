@@ -10,7 +10,7 @@ mod fact;
 mod report;
 mod rule;
 
-pub use escape::{escape, escape_bytes};
+pub use escape::{escape, escape_bytes, escape_to};
 pub use fact::{CallClass, Depth, Effect, Fact, FactKind, Facts, Gap, GapReason, How, Location};
 pub use report::{
     CallUse, Confidence, Coverage, Finding, LoaderVerdict, Report, Severity, Summary, UnknownReason, Verdict,

@@ -149,7 +149,7 @@ impl<'a> Catalogue<'a> {
 
     /// As [`Self::row`] where the module is found already.
     fn row_in(&self, first: usize, end: usize, name: &str) -> Option<Row<'a>> {
-        let at = search(first, end, |at| self.text(self.rows.at + at * ROW), name)?;
+        let at = search(first, end, |at| self.text_bytes(self.rows.at + at * ROW), name)?;
         self.kind(self.u16(self.rows.at + at * ROW + TEXT)?)
     }
 
@@ -188,7 +188,7 @@ impl<'a> Catalogue<'a> {
     }
 
     fn module(&self, module: &str) -> Option<usize> {
-        search(0, self.modules.count, |at| self.text(self.modules.at + at * MODULE), module)
+        search(0, self.modules.count, |at| self.text_bytes(self.modules.at + at * MODULE), module)
     }
 
     fn rows_of(&self, module: usize) -> Option<(usize, usize)> {
@@ -228,15 +228,16 @@ impl<'a> Catalogue<'a> {
 
     /// True for a module of the standard library or of a catalogued distribution, or one inside such.
     pub fn is_known(&self, module: &str) -> bool {
-        let known =
-            |m: &str| search(0, self.known.count, |at| self.text(self.known.at + at * TEXT), m).is_some();
+        let known = |m: &str| {
+            search(0, self.known.count, |at| self.text_bytes(self.known.at + at * TEXT), m).is_some()
+        };
         let mut ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
         ends.any(|end| module.get(..end).is_some_and(known))
     }
 
     /// True for a word of the list of code words.
     pub fn is_word(&self, word: &str) -> bool {
-        search(0, self.words.count, |at| self.text(self.words.at + at * TEXT), word).is_some()
+        search(0, self.words.count, |at| self.text_bytes(self.words.at + at * TEXT), word).is_some()
     }
 
     /// Words that are searched for inside longer text.
@@ -246,9 +247,14 @@ impl<'a> Catalogue<'a> {
 
     /// The text that the reference at `at` names.
     fn text(&self, at: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.text_bytes(at)?).ok()
+    }
+
+    /// As [`Self::text`]: looking a name up compares bytes, and each comparison counts.
+    fn text_bytes(&self, at: usize) -> Option<&'a [u8]> {
         let [a, b, c, len] = *self.bytes.get(at..at + TEXT)? else { return None };
         let start = self.pool.at + u32::from_le_bytes([a, b, c, 0]) as usize;
-        std::str::from_utf8(self.bytes.get(start..start + usize::from(len))?).ok()
+        self.bytes.get(start..start + usize::from(len))
     }
 
     fn u32(&self, at: usize) -> Option<u32> {
@@ -288,12 +294,12 @@ const fn number(bytes: &[u8], at: usize) -> u32 {
 fn search<'a>(
     mut first: usize,
     mut end: usize,
-    text: impl Fn(usize) -> Option<&'a str>,
+    text: impl Fn(usize) -> Option<&'a [u8]>,
     wanted: &str,
 ) -> Option<usize> {
     while first < end {
         let middle = first + (end - first) / 2;
-        match text(middle)?.cmp(wanted) {
+        match text(middle)?.cmp(wanted.as_bytes()) {
             Ordering::Equal => return Some(middle),
             Ordering::Less => first = middle + 1,
             Ordering::Greater => end = middle,

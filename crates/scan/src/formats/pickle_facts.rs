@@ -380,6 +380,9 @@ fn held(at: u64, callee: &Callee, sure: bool, torch: bool) -> Option<FactKind> {
 /// A name escaped and bounded.
 fn short(name: &str) -> String {
     const MAX: usize = 300;
+    if name.len() <= MAX {
+        return escape(name);
+    }
     match name.char_indices().nth(MAX) {
         Some((end, _)) => format!("{}...", escape(name.get(..end).unwrap_or(""))),
         None => escape(name),
