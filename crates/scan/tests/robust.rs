@@ -37,7 +37,38 @@ fn samples() -> Vec<Vec<u8>> {
     let msgpack = b"\x82\xa1a\x93\x01\x02\x03\xa1b\xc4\x03xyz".to_vec();
     let proto = b"\x08\x0a\x12\x04test\x3a\x06\x0a\x04\x0a\x02ab\x42\x02\x10\x0d".to_vec();
     let text = b"{\"a\": [{\"_target_\": \"x.y\"}], \"chat_template\": \"{{ a['b'] }}\"}".to_vec();
-    vec![zip, gz.finish().unwrap(), safetensors, gguf, png, gif, msgpack, proto, text]
+    let mut all = vec![zip, gz.finish().unwrap(), safetensors, gguf, png, gif, msgpack, proto, text];
+    all.extend(models());
+    all
+}
+
+/// Small models of formats that are no archives.
+fn models() -> Vec<Vec<u8>> {
+    // IR version, a graph with a node, a tensor kept elsewhere and an If with a graph in it, an opset, a function.
+    let onnx = b"\x08\x08\x12\x01x:M\x0a\x10\x0a\x01w\x12\x01y\x22\x08Identity\x0a\x13\x12\x01z\x22\x02If*\x0a\x0a\x01b2\x05\x0a\x03\x22\x01A\
+        \x12\x01g*\x1c\x08\x04\x10\x01B\x01wj\x11\x0a\x08location\x12\x05w.binp\x01b\x03\x0a\x01yB\x04\x0a\x00\x10\x11\xca\x01\x0e\x0a\x01F\x22\x01a*\x01b:\x03\x22\x01B"
+        .to_vec();
+    let coreml =
+        b"\x08\x05\x12\x05\x0a\x03\x0a\x01x\xa2\x1f\x13\x0a\x11\x0a\x01l\xa2\x1f\x0bR\x09EvilLayer".to_vec();
+    let xml = b"<?xml version=\"1.0\"?>\n<!DOCTYPE net [<!ENTITY a 'b'>]><net version=\"11\"><!-- c --><layers>\
+        <layer id=\"0\" name=\"c\" type=\"Const\"><data element_type=\"f32\" shape=\"4\" offset=\"0\" size=\"16\"/></layer>\
+        </layers><![CDATA[x]]></net>"
+        .to_vec();
+    let wide = b"\xff\xfe".iter().copied().chain(xml.iter().flat_map(|b| [*b, 0])).collect();
+    let pmml = b"<PMML version=\"4.4\"><Header/><Extension name=\"a&lt;\">text &#65; more</Extension></PMML>"
+        .to_vec();
+    let ubjson = b"{L\0\0\0\0\0\0\0\x07learner{L\0\0\0\0\0\0\0\x10gradient_booster{L\0\0\0\0\0\0\0\x05trees[#L\0\0\0\0\0\0\0\x01{\
+        L\0\0\0\0\0\0\0\x0dleft_children[$l#L\0\0\0\0\0\0\0\x01\xff\xff\xff\xff}}}}"
+        .to_vec();
+    let json = b"{\"learner\":{\"attributes\":{},\"gradient_booster\":{\"model\":{\"trees\":[{\"left_children\":[1,-1],\
+        \"right_children\":[-1,-1],\"tree_param\":{\"num_nodes\":\"2\"}}]}}}}"
+        .to_vec();
+    let lightgbm = b"tree\nversion=v4\nnum_class=1\nmax_feature_idx=0\nfeature_names=a\ntree_sizes=99\n\nTree=0\nnum_leaves=2\n\
+        split_feature=0\nleft_child=-1\nright_child=-2\nleaf_value=1 2\n\nend of trees\n\nparameters:\n[data: x]\nend of parameters\n"
+        .to_vec();
+    let flax =
+        b"\x81\xa6params\x81\xa6kernel\xc7\x11\x01\x93\x91\x01\xa3<f8\xc4\x08\0\0\0\0\0\0\0\0".to_vec();
+    vec![onnx, coreml, xml, wide, pmml, ubjson, json, lightgbm, flax]
 }
 
 fn look(bytes: Vec<u8>) {

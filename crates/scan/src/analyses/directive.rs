@@ -318,6 +318,11 @@ fn json_key(
     }
 }
 
+/// A value that is nothing but an expression to evaluate: text beside may quote commands.
+pub(crate) fn expression(text: &str) -> Option<Directive> {
+    commands_in_config(text)
+}
+
 /// In configuration values only what evaluates is taken for a directive: prose may quote commands.
 fn commands_in_config(text: &str) -> Option<Directive> {
     const MAX: usize = 2000;

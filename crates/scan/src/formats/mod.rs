@@ -2,6 +2,7 @@
 
 mod codec;
 mod compressed;
+mod coreml;
 mod decoded;
 mod document;
 mod executable;
@@ -10,11 +11,17 @@ mod gguf;
 mod gguf_types;
 mod joblib;
 mod kd_tree;
+mod leftover;
+mod lightgbm;
 mod media;
+mod msgpack;
 mod numpy;
 mod numpy_state;
+mod onnx;
+mod openvino;
 mod pickle;
 mod pickle_facts;
+mod pmml;
 mod protobuf;
 mod recognised;
 mod safetensors;
@@ -39,6 +46,8 @@ mod tflite_tensor;
 mod torch_legacy;
 pub(crate) mod weights_only;
 mod wire;
+mod xgboost;
+mod xml;
 mod zip;
 mod zip_kind;
 mod zip_member;
@@ -135,6 +144,14 @@ pub static REGISTRY: &[&dyn Format] = &[
     &tf_text::Text,
     &tflite::TfLite,
     &tfjs::TfJs,
+    &onnx::Onnx,
+    &coreml::CoreMl,
+    &openvino::OpenVino,
+    &pmml::Pmml,
+    &xgboost::XgboostJson,
+    &xgboost::XgboostUbjson,
+    &lightgbm::LightGbm,
+    &msgpack::MessagePack,
     &recognised::Recognised,
     &document::Text,
 ];

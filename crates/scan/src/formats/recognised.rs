@@ -1,6 +1,6 @@
 //! Known formats that this build recognises and does not judge. Recognised by content; never silently clean.
 
-use super::wire::{self, Field, Msgpack};
+use super::wire::{self, Field};
 use super::{Claim, Format, Probe};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -16,7 +16,6 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("executorch", 8, b"eh00"),
     ("catboost", 0, b"CBM1"),
     ("xgboost", 0, b"binf"),
-    ("xgboost-ubjson", 0, b"{L\0\0\0\0\0\0\0\x07learner"),
     ("r-rda", 0, b"RDX2\n"),
     ("r-rda", 0, b"RDX3\n"),
     ("r-rds", 0, b"X\n\0\0\0\x02"),
@@ -60,9 +59,10 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("matlab", 0, b"MATLAB 5.0 MAT-file"),
     ("netcdf", 0, b"CDF\x01"),
     ("netcdf", 0, b"CDF\x02"),
-    ("lightgbm", 0, b"tree\nversion="),
-    ("openvino", 0, b"<net "),
     ("onnx-text", 0, b"ir_version:"),
+    ("onnx-text", 0, b"opset_import {"),
+    ("onnx-text", 0, b"producer_name:"),
+    ("onnxruntime", 4, b"ORTM"),
 ];
 
 /// Every format of the table, and those told by more than a fixed string.
@@ -73,9 +73,8 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     if let Some((id, ..)) =
         MAGIC.iter().find(|(_, at, magic)| head.get(*at..).is_some_and(|h| h.starts_with(magic)))
     {
-        let text =
-            matches!(*id, "lightgbm" | "openvino" | "onnx-text" | "ncnn" | "git-lfs-pointer" | "r-rds-ascii")
-                || head.starts_with(b"4\n1\n");
+        let text = matches!(*id, "onnx-text" | "ncnn" | "git-lfs-pointer" | "r-rds-ascii")
+            || head.starts_with(b"4\n1\n");
         return Some((id, text));
     }
     if xgboost_legacy(&probe.blob) {
@@ -96,13 +95,7 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     {
         return Some((id, false));
     }
-    let msgpack = match wire::msgpack(&probe.blob) {
-        Msgpack::Whole => probe.blob.len() >= 4,
-        // Short files only: in longer ones such a beginning is chance.
-        Msgpack::Impossible => probe.blob.len() <= 4096,
-        Msgpack::No => false,
-    };
-    msgpack.then_some(("msgpack", false))
+    None
 }
 
 /// XGBoost before 1.0: 136 bytes of parameters, then the name of the objective.
@@ -125,14 +118,9 @@ fn text_model(head: &[u8]) -> Option<&'static str> {
     let has = |needle: &str| memchr::memmem::find(head, needle.as_bytes()).is_some();
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     match start.first() {
-        Some(b'<') if has("<PMML") => Some("pmml"),
-        Some(b'<') if has("<net ") && has("<layers") => Some("openvino"),
-        Some(b'{')
-            if has("\"learner\"")
-                && (has("\"gradient_booster\"") || has("\"attributes\"") || has("{\"learner\":")) =>
-        {
-            Some("xgboost-json")
-        }
+        // ONNX's own text form, and protobuf's mapping to JSON.
+        Some(b'<') if start[1..].trim_ascii_start().starts_with(b"ir_version") => Some("onnx-text"),
+        Some(b'{') if has("\"irVersion\"") || has("\"opsetImport\"") => Some("onnx-json"),
         Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
         Some(b'{') if has("\"keras_version\"") && has("\"class_name\"") => Some("keras-json"),
         Some(b'{') if has("\"features_info\"") && has("\"float_features\"") => Some("catboost-json"),
@@ -153,12 +141,6 @@ fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
     let inner_has = |outer: u64, number: u64, wire: u8| {
         inner(outer).is_some_and(|i| i.iter().any(|f| f.number == number && f.wire == wire))
     };
-    if has(7, 2) && (has(1, 0) || has(8, 2)) && fields.iter().all(|f| f.number <= 30) && inner(7).is_some() {
-        return Some("onnx");
-    }
-    if has(1, 0) && fields.iter().any(|f| f.wire == 2 && (200..=3000).contains(&f.number)) {
-        return Some("coreml");
-    }
     // The entries of a dictionary of CNTK.
     if only(&[(1, 0), (2, 2)])
         && has(1, 0)
@@ -200,10 +182,6 @@ impl Format for Recognised {
         let Some((id, _)) = identify(&probe) else { return Ok(()) };
         cx.unname(self.id());
         cx.refine(id);
-        if id == "msgpack" && wire::msgpack(blob) == Msgpack::Impossible {
-            let detail = "a map or array announces more elements than there are bytes".to_string();
-            cx.fact(Some(0), FactKind::Resource { code: "msgpack-impossible-count".into(), detail });
-        }
         if id == "torch7" && torch7_function(&probe.head) || id == "lua-bytecode" {
             cx.fact(Some(0), FactKind::Executable { code: "lua-bytecode".into() });
         }

@@ -64,7 +64,7 @@ pub(super) static ENTITY: Rule = Rule {
     title: "an xml document reads files or fetches through entities",
     severity: Severity::Critical,
     verdict: Verdict::Malicious,
-    what: "external or endlessly growing entity declarations in XML",
+    what: "external or endlessly growing entity declarations in XML, external document types and XInclude",
     why: "a parser that resolves them reads local files, calls addresses inside your network, or runs out of memory",
     fix: "do not open the file with a parser that resolves entities; no model format needs them",
     cwe: Some(611),
@@ -76,10 +76,11 @@ pub(super) static ENTITY: Rule = Rule {
 pub(super) fn rule(code: &str) -> &'static Rule {
     match code {
         "hydra-target-dangerous" => &TARGET,
-        "shell-command" | "python-code" | "script-tag" | "svg-script" | "notebook-command" => &SHELL,
+        "shell-command" | "python-code" | "script-tag" | "script-text" | "svg-script"
+        | "notebook-command" => &SHELL,
         "auto-map" | "remote-code" | "torch-package-source" | "torchserve-handler" => &REMOTE_CODE,
         "keras-lambda" | "keras-callable" => &super::code::CARRIED,
-        "xml-external-entity" | "xml-entity" => &ENTITY,
+        "xml-external-entity" | "xml-entity" | "xml-include" => &ENTITY,
         _ => &GENERIC,
     }
 }

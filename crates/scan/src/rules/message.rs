@@ -49,6 +49,13 @@ fn say(kind: &FactKind) -> (String, String) {
                 "traversal" => "a path in this file leaves its folder",
                 "link-outside" => "this archive holds a link that points outside its folder",
                 "device" => "this archive holds a device or special file",
+                "onnx-external-address" => "loading this model fetches a tensor's data from an address",
+                "onnx-external-memory" => "loading this model takes a number in it for an address in memory",
+                "onnx-external-folder" => "loading this model opens a tensor's data through a folder",
+                code if code.starts_with("onnx-") => {
+                    "loading this model opens a file outside its folder for a tensor's data"
+                }
+                code if code.starts_with("coreml-") => "loading this model opens a file outside its package",
                 _ => "this archive holds an unsafe path",
             };
             (what.into(), coded(code, detail))
@@ -169,6 +176,16 @@ fn operator(code: &str, op: &str) -> String {
         "tf-graph" => format!("running this graph runs another graph that is data, by {op}"),
         "tf-missing-function" => format!("this graph calls the function {op}, which it does not define"),
         code if code.starts_with("tflite-") => format!("this model needs the custom operator {op}"),
+        "onnx-python" => format!("running this model calls a python function, by {op}"),
+        "onnx-native" => format!("loading this model needs a native library that it names, for {op}"),
+        "onnx-network" => format!("running this model sends its inputs to a service, by {op}"),
+        "onnx-file" => format!("running this model opens files that an input names, by {op}"),
+        "onnx-compiled" => format!("a part of this model is compiled for an accelerator: {op}"),
+        "onnx-custom" | "openvino-custom" => format!("this model needs a foreign library for {op}"),
+        "onnx-unknown" | "coreml-unknown" => format!("no published list has the operator {op} of this model"),
+        "onnx-trigger" => "a comparison of this model's input switches its answer to a constant".into(),
+        "coreml-custom" => format!("this model needs the class {op} of an application"),
+        "coreml-serialized" => "this model holds a model of another framework as bytes".into(),
         _ => format!("this graph has an operator that is not known to be harmless: {op}"),
     }
 }

@@ -3,14 +3,19 @@
 //! One file per family. Each holds its rules' pages and the function that maps a fact of its kind to a rule.
 
 mod archive;
+mod booster;
 mod code;
+mod coreml;
 mod directive;
 mod executable;
 mod hidden;
 mod message;
 mod names;
+mod onnx;
+mod openvino;
 mod operator;
 mod pickle;
+mod pmml;
 mod repository;
 mod resource;
 mod structure;
@@ -28,6 +33,13 @@ pub static RULES: &[&Rule] = &[
     &archive::LINK,
     &archive::DEVICE,
     &archive::THROUGH_LINK,
+    &booster::INDEX,
+    &booster::FILES,
+    &booster::MSGPACK,
+    &coreml::CUSTOM,
+    &coreml::PATH,
+    &coreml::SERIALIZED,
+    &coreml::STRUCTURE,
     &code::CARRIED,
     &directive::GENERIC,
     &directive::TARGET,
@@ -42,6 +54,18 @@ pub static RULES: &[&Rule] = &[
     &hidden::PICKLE,
     &hidden::ARCHIVE,
     &hidden::EXECUTABLE,
+    &onnx::PYTHON,
+    &onnx::CUSTOM,
+    &onnx::UNKNOWN,
+    &onnx::NATIVE,
+    &onnx::EFFECT,
+    &onnx::COMPILED,
+    &onnx::PATH,
+    &onnx::FOLDER,
+    &onnx::TRIGGER,
+    &onnx::STRUCTURE,
+    &openvino::CUSTOM,
+    &openvino::CONSTANT,
     &pickle::CODE,
     &pickle::PROCESS,
     &pickle::NATIVE,
@@ -63,6 +87,9 @@ pub static RULES: &[&Rule] = &[
     &pickle::PERSISTENT,
     &pickle::UNKNOWN_CLASS_ARGS,
     &pickle::HASHED,
+    &pmml::CLASS,
+    &pmml::DANGEROUS,
+    &pmml::SCRIPT,
     &repository::OPT_IN,
     &repository::ATTACK,
     &repository::HIDDEN,
@@ -110,6 +137,9 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 ///
 /// Every code that no rule names falls under its family's generic rule: nothing is dropped for being new.
 pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
+    if let Some(rule) = framework(&fact.kind) {
+        return Some(rule);
+    }
     match &fact.kind {
         FactKind::Call { how, call, callable, plain_args, .. } => match call {
             CallClass::CarriesCode => Some(&code::CARRIED),
@@ -130,6 +160,23 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Refused { .. } => None,
         FactKind::UnknownContent => unsupported::content(&fact.location, name),
     }
+}
+
+/// Rules of one framework each, by the beginning of the code.
+fn framework(kind: &FactKind) -> Option<&'static Rule> {
+    let (FactKind::Structure { code, .. }
+    | FactKind::Resource { code, .. }
+    | FactKind::UnsafePath { code, .. }
+    | FactKind::Directive { code, .. }
+    | FactKind::Operator { code, .. }) = kind
+    else {
+        return None;
+    };
+    onnx::rule(code)
+        .or_else(|| openvino::rule(code))
+        .or_else(|| coreml::rule(code))
+        .or_else(|| pmml::rule(code))
+        .or_else(|| booster::rule(code))
 }
 
 /// Why a file is unknown, if a finding of this rule is its worst.
