@@ -5,9 +5,11 @@ use super::{document, tf_proto};
 use crate::analyses::tf_graph::Graph;
 use crate::analyses::{directive, paths};
 use crate::cx::{Cx, Stop};
+use std::collections::HashMap;
+use wb_blob::{Exhausted, Resource};
 use wb_verdict::{FactKind, GapReason, escape};
 
-const MAX_NAME: usize = 4096;
+const MAX_NAME: usize = 1024;
 
 /// The object graph, as far as it says which function is bound to which asset.
 #[derive(Debug, Default)]
@@ -16,20 +18,27 @@ pub(super) struct Objects {
     assets: Vec<bool>,
     /// Function, and the nodes bound to its last arguments.
     bound: Vec<(String, Vec<u64>)>,
+    /// Bytes held.
+    held: u64,
 }
 
 impl Objects {
     /// Tells the graph which arguments are paths of assets.
     pub(super) fn bind(self, g: &mut Graph) {
+        let arguments: HashMap<&str, usize> =
+            g.functions.iter().map(|f| (&f.name[..], f.arguments.len())).collect();
+        let mut found = Vec::new();
         for (name, nodes) in self.bound {
-            let Some(function) = g.functions.iter().find(|f| f.name == name) else { continue };
-            let Some(first) = function.arguments.len().checked_sub(nodes.len()) else { continue };
+            let Some(first) = arguments.get(&name[..]).and_then(|n| n.checked_sub(nodes.len())) else {
+                continue;
+            };
             for (k, node) in nodes.iter().enumerate() {
                 if usize::try_from(*node).ok().and_then(|n| self.assets.get(n)) == Some(&true) {
-                    g.bound_assets.push((name.clone(), first + k));
+                    found.push((name.clone(), first + k));
                 }
             }
         }
+        g.bound_assets = found;
     }
 }
 
@@ -72,8 +81,8 @@ fn info(w: &mut Wire, mut span: Span, cx: &mut Cx<'_>) -> Result<(), Stop> {
 fn saver(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Result<(), Stop> {
     while let Some(f) = w.next(&mut span, cx)? {
         match (f.number, f.wire) {
-            (1, LEN) => push(&mut g.saver_names, w.text(&f, MAX_NAME)?),
-            (3, LEN) => push(&mut g.restores, w.text(&f, MAX_NAME)?),
+            (1, LEN) => push(&mut g.saver_names, w.text(&f, MAX_NAME)?)?,
+            (3, LEN) => push(&mut g.restores, w.text(&f, MAX_NAME)?)?,
             (2, LEN) | (4 | 5 | 7, VARINT) | (6, 5) => {}
             _ => w.unknown(&f, "SaverDef", cx)?,
         }
@@ -81,10 +90,16 @@ fn saver(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Result
     Ok(())
 }
 
-fn push(names: &mut Vec<String>, name: String) {
-    if !name.is_empty() && names.len() < 100_000 {
+/// Keeps a name. Honest models have few of them; more than are kept is a gap, as a name missed could be the one that counts.
+fn push(names: &mut Vec<String>, name: String) -> Result<(), Stop> {
+    const MOST: usize = 16_000;
+    if names.len() >= MOST {
+        return Err(Exhausted(Resource::Memory).into());
+    }
+    if !name.is_empty() {
         names.push(name);
     }
+    Ok(())
 }
 
 /// The texts of field 1 of every entry of a list.
@@ -129,9 +144,9 @@ fn collection(w: &mut Wire, span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Resul
                             | "ready_op"
                             | "local_init_op"
                             | "table_initializer" => {
-                                push(&mut g.roots, name);
+                                push(&mut g.roots, name)?;
                             }
-                            "asset_filepaths" => push(&mut g.assets, name),
+                            "asset_filepaths" => push(&mut g.assets, name)?,
                             _ => {}
                         }
                     }
@@ -197,13 +212,13 @@ fn tensor_info(
     }
     while let Some(f) = w.next(&mut span, cx)? {
         match (f.number, f.wire) {
-            (1, LEN) => push(names, w.text(&f, MAX_NAME)?),
+            (1, LEN) => push(names, w.text(&f, MAX_NAME)?)?,
             // A sparse tensor has three names, a composite one has parts.
             (4, LEN) => {
                 let mut inner = f.span();
                 while let Some(n) = w.next(&mut inner, cx)? {
                     if n.wire == LEN {
-                        push(names, w.text(&n, MAX_NAME)?);
+                        push(names, w.text(&n, MAX_NAME)?)?;
                     }
                 }
             }
@@ -229,7 +244,7 @@ fn asset(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Result
             (1, LEN) => {
                 let mut names = Vec::new();
                 tensor_info(w, f.span(), &mut names, 0, cx)?;
-                names.into_iter().for_each(|n| push(&mut g.assets, n));
+                names.into_iter().try_for_each(|n| push(&mut g.assets, n))?;
             }
             (2, LEN) => {
                 let name = w.bytes(&f, MAX_NAME)?;
@@ -261,13 +276,17 @@ fn object_graph(w: &mut Wire, mut span: Span, objects: &mut Objects, cx: &mut Cx
                 for mut span in values {
                     while let Some(f) = w.next(&mut span, cx)? {
                         match (f.number, f.wire) {
-                            (2, LEN | VARINT) => nodes.extend(w.numbers(&f, 0, 100_000)?),
+                            (2, LEN | VARINT) => {
+                                nodes.extend(w.numbers(&f, 0, 100_000)?);
+                                cx.budget.memory(objects.held + 8 * nodes.len() as u64)?;
+                            }
                             (3 | 4, LEN) => {}
                             _ => w.unknown(&f, "SavedConcreteFunction", cx)?,
                         }
                     }
                 }
-                if nodes.iter().any(|_| true) {
+                if !nodes.is_empty() {
+                    objects.held += (64 + name.len() + 8 * nodes.len()) as u64;
                     objects.bound.push((name, nodes));
                 }
             }

@@ -9,7 +9,7 @@ use wb_blob::Blob;
 use wb_verdict::{FactKind, escape};
 
 /// Names are cut at this; longer ones are no honest names.
-const MAX_NAME: usize = 4096;
+const MAX_NAME: usize = 1024;
 /// Messages in messages, as parsers limit them.
 const MAX_DEPTH: u32 = 100;
 
@@ -21,7 +21,7 @@ pub(super) fn graph(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>
     while let Some(f) = w.next(&mut span, cx)? {
         match (f.number, f.wire) {
             (1, LEN) => {
-                let node = node(w, &f, cx)?;
+                let node = node(w, &f, g.held, cx)?;
                 hold(g, node.held(), cx)?;
                 g.nodes.push(node);
             }
@@ -38,7 +38,12 @@ pub(super) fn graph(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>
 fn hold(g: &mut Graph, bytes: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
     g.held += bytes;
     cx.budget.entries(1)?;
-    Ok(cx.budget.memory(g.held)?)
+    room(g.held, cx)
+}
+
+/// The index that is made for judging takes about as much again.
+fn room(held: u64, cx: &Cx<'_>) -> Result<(), Stop> {
+    Ok(cx.budget.memory(held.saturating_mul(2))?)
 }
 
 /// FunctionDefLibrary.
@@ -62,7 +67,7 @@ fn function(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Res
         match (f.number, f.wire) {
             (1, LEN) => signature(w, f.span(), &mut function, cx)?,
             (3, LEN) => {
-                let node = node(w, &f, cx)?;
+                let node = node(w, &f, g.held, cx)?;
                 hold(g, node.held(), cx)?;
                 function.nodes.push(node);
             }
@@ -74,7 +79,8 @@ fn function(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Res
         }
     }
     function.functions = attrs.functions;
-    hold(g, 128 + function.name.len() as u64, cx)?;
+    let arguments: usize = function.arguments.iter().map(|a| a.len() + 64).sum();
+    hold(g, (128 + function.name.len() + arguments) as u64, cx)?;
     g.functions.push(function);
     Ok(())
 }
@@ -88,6 +94,7 @@ fn signature(w: &mut Wire, mut span: Span, function: &mut Function, cx: &mut Cx<
                 let mut inner = f.span();
                 while let Some(a) = w.next(&mut inner, cx)? {
                     if (a.number, a.wire) == (1, LEN) {
+                        cx.budget.entries(1)?;
                         function.arguments.push(w.text(&a, MAX_NAME)?);
                     }
                 }
@@ -98,26 +105,37 @@ fn signature(w: &mut Wire, mut span: Span, function: &mut Function, cx: &mut Cx<
     Ok(())
 }
 
-/// NodeDef.
-pub(super) fn node(w: &mut Wire, field: &Field, cx: &mut Cx<'_>) -> Result<Node, Stop> {
+/// NodeDef. `held` is what is held already.
+pub(super) fn node(w: &mut Wire, field: &Field, held: u64, cx: &mut Cx<'_>) -> Result<Node, Stop> {
     let mut span = field.span();
     let mut node = Node { at: field.tag, ..Node::default() };
+    let mut held = held;
     while let Some(f) = w.next(&mut span, cx)? {
         match (f.number, f.wire) {
             (1, LEN) => node.name = w.text(&f, MAX_NAME)?,
             (2, LEN) => {
                 let op = w.text(&f, MAX_NAME)?;
-                if !node.ops.contains(&op) {
+                if node.ops.last() != Some(&op) {
+                    held += 32 + op.len() as u64;
                     node.ops.push(op);
                 }
             }
-            (3, LEN) => node.inputs.push(w.text(&f, MAX_NAME)?),
-            (5, LEN) => attribute(w, f.span(), &mut node, cx)?,
+            (3, LEN) => {
+                let input = w.text(&f, MAX_NAME)?;
+                held += 32 + input.len() as u64;
+                node.inputs.push(input);
+            }
+            (5, LEN) => {
+                let before = node.functions.len();
+                attribute(w, f.span(), &mut node, cx)?;
+                held += 64 * (node.functions.len() - before) as u64;
+            }
             // Device, debug information, type.
             (4, LEN) => {}
             (6 | 7, LEN) => w.opaque(&f, "a node's debug information", cx)?,
             _ => w.unknown(&f, "NodeDef", cx)?,
         }
+        room(held, cx)?;
     }
     Ok(node)
 }
@@ -207,7 +225,8 @@ fn named(
         match (f.number, f.wire) {
             (1, LEN) => {
                 let name = w.text(&f, MAX_NAME)?;
-                if !name.is_empty() && !node.functions.contains(&name) {
+                if !name.is_empty() && node.functions.last() != Some(&name) {
+                    cx.budget.entries(1)?;
                     node.functions.push(name);
                 }
             }
@@ -383,5 +402,5 @@ fn variant(w: &mut Wire, mut span: Span, node: &mut Node, depth: u32, cx: &mut C
 pub(super) fn lone_node(blob: &Blob, cx: &mut Cx<'_>) -> Result<Node, Stop> {
     let mut w = Wire::new(blob);
     let field = Field { number: 1, wire: LEN, tag: 0, at: 0, len: blob.len(), value: 0 };
-    node(&mut w, &field, cx)
+    node(&mut w, &field, 0, cx)
 }

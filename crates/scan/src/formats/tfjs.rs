@@ -13,7 +13,7 @@ use wb_verdict::{FactKind, escape};
 pub struct TfJs;
 
 /// Longer models are not judged; weights are not among them.
-const MAX: u64 = 24 << 20;
+const MAX: u64 = 6 << 20;
 
 impl Format for TfJs {
     fn id(&self) -> &'static str {
@@ -33,7 +33,6 @@ impl Format for TfJs {
         if blob.len() > MAX {
             return Err(Stop::Unsupported("a TensorFlow.js model of this size".into()));
         }
-        cx.budget.memory(blob.len() * 3)?;
         let bytes = blob.read_range(0..blob.len())?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let value: Value = serde_json::from_slice(text)

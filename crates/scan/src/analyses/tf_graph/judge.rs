@@ -6,6 +6,7 @@ use super::{Graph, Node};
 use crate::analyses::paths;
 use crate::catalogue::tensorflow::{self, Effect, NameAt, Operator};
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use wb_verdict::{FactKind, escape};
 
 /// One thing a graph does.
@@ -37,7 +38,8 @@ struct Judge<'g, 'f> {
     index: Option<Index<'g>>,
     reached: Option<HashSet<(Scope, usize)>>,
     restored: Option<HashSet<(Scope, usize)>>,
-    told: HashMap<(String, String), u32>,
+    /// How often an effect of an operator was told, by hash.
+    told: HashMap<u64, u32>,
     found: &'f mut dyn FnMut(Found),
 }
 
@@ -91,7 +93,9 @@ impl<'g> Judge<'g, '_> {
     }
 
     fn tell(&mut self, code: &str, scope: Scope, node: &Node, op: &str, more: &str) {
-        let told = self.told.entry((code.to_string(), op.to_string())).or_default();
+        let mut hash = DefaultHasher::new();
+        (code, op).hash(&mut hash);
+        let told = self.told.entry(hash.finish()).or_default();
         *told += 1;
         if *told > MAX_EACH {
             return;

@@ -1,7 +1,11 @@
 //! Where the name of a file comes from: followed backwards through inputs, functions and variables.
 
 use super::{Function, Graph, Node};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+
+/// All steps backwards in one graph: enough for a hundred thousand savers.
+const MAX_ALL_VISITS: u32 = 4_000_000;
 
 /// What a tensor is made of: the union over everything that can flow into it.
 #[derive(Debug, Default, Clone)]
@@ -50,6 +54,13 @@ pub(super) struct Index<'g> {
     callers: HashMap<usize, Vec<(Scope, usize)>>,
     /// Nodes that assign to a variable, by the name of the variable's node.
     assigns: HashMap<&'g str, Vec<(Scope, usize)>>,
+    /// Arguments of functions, by function and name.
+    arguments: HashMap<(usize, &'g str), usize>,
+    assets: HashSet<&'g str>,
+    savers: HashSet<&'g str>,
+    bound: HashSet<(&'g str, usize)>,
+    /// Steps that may still be taken backwards in this graph.
+    visits: Cell<u32>,
 }
 
 /// The node that an input names, without output and control marks.
@@ -66,7 +77,17 @@ impl<'g> Index<'g> {
             functions: graph.functions.iter().enumerate().map(|(i, f)| (&f.name[..], i)).collect(),
             callers: HashMap::new(),
             assigns: HashMap::new(),
+            arguments: HashMap::new(),
+            assets: graph.assets.iter().map(|a| base(a)).collect(),
+            savers: graph.saver_names.iter().map(|a| base(a)).collect(),
+            bound: graph.bound_assets.iter().map(|(f, k)| (&f[..], *k)).collect(),
+            visits: Cell::new(MAX_ALL_VISITS),
         };
+        for (f, function) in graph.functions.iter().enumerate() {
+            for (k, argument) in function.arguments.iter().enumerate() {
+                index.arguments.entry((f, &argument[..])).or_insert(k);
+            }
+        }
         let scopes = std::iter::once(None).chain((0..graph.functions.len()).map(Some));
         for scope in scopes {
             for (i, node) in index.nodes_of(scope).iter().enumerate() {
@@ -103,8 +124,7 @@ impl<'g> Index<'g> {
 
     fn argument(&self, scope: Scope, name: &str) -> Option<(&'g Function, usize, usize)> {
         let f = scope?;
-        let function = &self.graph.functions[f];
-        function.arguments.iter().position(|a| a == name).map(|k| (function, f, k))
+        self.arguments.get(&(f, name)).map(|k| (&self.graph.functions[f], f, *k))
     }
 
     /// What flows into `input` of a node in `scope`.
@@ -117,20 +137,22 @@ impl<'g> Index<'g> {
             if !seen.insert((scope, name)) {
                 continue;
             }
-            if seen.len() > MAX_VISITS {
+            let left = self.visits.get();
+            if seen.len() > MAX_VISITS || left == 0 {
                 out.unknown = true;
                 break;
             }
+            self.visits.set(left - 1);
             let mut known = false;
             if let Some((function, f, k)) = self.argument(scope, name) {
                 known = true;
                 self.from_callers(function, f, k, &mut out, &mut todo);
             }
-            if scope.is_none() && self.graph.assets.iter().any(|a| base(a) == name) {
+            if scope.is_none() && self.assets.contains(name) {
                 out.asset = true;
                 continue;
             }
-            let saver = scope.is_none() && self.graph.saver_names.iter().any(|a| base(a) == name);
+            let saver = scope.is_none() && self.savers.contains(name);
             out.saver |= saver;
             for &i in self.named(scope, name) {
                 known = true;
@@ -153,8 +175,10 @@ impl<'g> Index<'g> {
         const MAX_TEXTS: usize = 64;
         if node.is("Const") || node.is("HostConst") {
             out.unknown |= node.more_values || out.texts.len() >= MAX_TEXTS;
-            out.texts.extend(node.values.iter().take(MAX_TEXTS).cloned());
-            out.graphs += node.graphs;
+            if out.texts.len() < MAX_TEXTS {
+                out.texts.extend(node.values.iter().cloned());
+                out.graphs += node.graphs;
+            }
             return;
         }
         if node.is("Placeholder") || node.is("PlaceholderV2") || node.is("_Arg") {
@@ -227,7 +251,7 @@ impl<'g> Index<'g> {
         out: &mut Origin,
         todo: &mut Vec<(Scope, &'g str)>,
     ) {
-        let bound = self.graph.bound_assets.iter().any(|(name, i)| *name == function.name && *i == k);
+        let bound = self.bound.contains(&(&function.name[..], k));
         out.asset |= bound;
         let callers = self.callers.get(&f).map_or(&[][..], Vec::as_slice);
         out.given |= callers.is_empty() && !bound;
