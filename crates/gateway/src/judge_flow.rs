@@ -325,6 +325,7 @@ impl Gate {
                 sha256: Some(&sha256),
                 today,
                 siblings: &repo.siblings,
+                code: &[],
             };
             wb_policy::decide(&policy, &report, &context)
         };

@@ -1,6 +1,7 @@
 //! Report and context to decision.
 
 use crate::beside::module_beside;
+use crate::code::code_beside;
 use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
@@ -247,8 +248,26 @@ impl<'a> Judge<'a> {
         true
     }
 
+    /// A name of code in the same repository, where the file lies beside the configuration: what was found in the file
+    /// decides, and a library that would import any installed package of that name finds this one.
+    fn is_beside(&mut self, f: &Finding) -> bool {
+        let Some(names) = &f.names else { return false };
+        let Some(file) = code_beside(names, self.context.path, self.context.siblings) else { return false };
+        let judged = self.context.code.iter().find(|c| c.path == file);
+        if judged.is_some_and(|c| c.objection(&names.name).is_some()) {
+            self.finding(Level::Block, "code_in_repository", f);
+            return true;
+        }
+        if f.verdict != Verdict::Suspicious || self.rule_level(f).is_some() {
+            return false;
+        }
+        self.softened = true;
+        self.finding(self.unknown_level(UnknownReason::OptInCode), "unknown.opt-in-code", f);
+        true
+    }
+
     fn unknown(&mut self, f: &Finding) {
-        if self.is_supplied(f) {
+        if self.is_supplied(f) || self.is_beside(f) {
             return;
         }
         let reason = unknown_reason(&f.rule);
@@ -264,7 +283,7 @@ impl<'a> Judge<'a> {
     }
 
     fn suspicious(&mut self, f: &Finding) {
-        if self.is_supplied(f) {
+        if self.is_supplied(f) || self.is_beside(f) {
             return;
         }
         if self.is_vouched_for(f) {

@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 mod beside;
+mod code;
 mod context;
 mod decide;
 mod decision;
@@ -19,6 +20,7 @@ mod parse;
 mod policy;
 
 pub use beside::is_module;
+pub use code::{CodeBeside, hold_against};
 pub use context::{Context, Repo, RepoKind};
 pub use decide::decide;
 pub use decision::{Action, AllowedBlob, AppliedException, Decision, Reason};

@@ -122,12 +122,19 @@ pub struct Evaluation {
 
 /// Judges every case with `engine`, which is given a file's name and bytes.
 pub fn evaluate(cases: &[Case], engine: impl Fn(&str, Vec<u8>) -> Outcome) -> Result<Evaluation, Error> {
+    evaluate_together(cases, |files| files.into_iter().map(|(name, bytes)| engine(&name, bytes)).collect())
+}
+
+/// As [`evaluate`], for an engine that is given all files of a case at once.
+pub fn evaluate_together(
+    cases: &[Case],
+    engine: impl Fn(Vec<(String, Vec<u8>)>) -> Vec<Outcome>,
+) -> Result<Evaluation, Error> {
     let mut out = Evaluation::default();
     for case in cases {
-        let mut outcomes = Vec::with_capacity(case.files.len());
-        for file in &case.files {
-            outcomes.push(engine(&file.name, file.bytes()?));
-        }
+        let files: Result<Vec<_>, Error> =
+            case.files.iter().map(|file| Ok((file.name.clone(), file.bytes()?))).collect();
+        let outcomes = engine(files?);
         let wrong = check(case, &outcomes);
         let tally = out.tallies.entry((case.label, case.format.clone())).or_default();
         tally.cases += 1;

@@ -21,6 +21,8 @@ mod value;
 
 pub use asm::assemble;
 pub use error::Error;
-pub use evaluate::{Case, Content, Evaluation, Label, Miss, Outcome, Sample, Tally, evaluate};
+pub use evaluate::{
+    Case, Content, Evaluation, Label, Miss, Outcome, Sample, Tally, evaluate, evaluate_together,
+};
 pub use labelled::{labelled, read_tsv};
 pub use recipe::{Expected, Recipe, read_all};

@@ -371,7 +371,9 @@ fn plain_documents_give_readings_and_nothing_else() {
     ] {
         let f = facts(text);
         assert_eq!(readings(&f), expected, "{text}");
-        assert_eq!(f.facts.len(), expected.len(), "{text}: {f:?}");
+        let others =
+            f.facts.iter().filter(|f| !matches!(&f.kind, FactKind::Source { code, .. } if code == "defines"));
+        assert_eq!(others.count(), expected.len(), "{text}: {f:?}");
         assert!(f.gaps.is_empty());
     }
     let utf16: Vec<u8> =
@@ -384,10 +386,10 @@ fn keys_that_make_loaders_run_code() {
     let cases = [
         (r#"{"a":{"_target_":"builtins.eval"}}"#, "hydra-target-dangerous"),
         (r#"{"a":{"_target_":"my.models.Net"}}"#, "hydra-target"),
-        (r#"{"auto_map":{"AutoModel":"m.M"}}"#, "auto-map"),
+        (r#"{"auto_map":{"AutoModel":"org/x--m.M"}}"#, "code-elsewhere"),
         (r#"{"trust_remote_code": true, "x": NaN}"#, "remote-code"),
-        (r#"[{"idx":0,"name":"0","path":"","type":"evil.Module"}]"#, "imported-module"),
-        (r#"{"_class_name":"P","_diffusers_version":"0.30","unet":["evil","Net"]}"#, "imported-module"),
+        (r#"[{"idx":0,"name":"0","path":"","type":"evil.deep.Module"}]"#, "imported-module"),
+        (r#"{"_class_name":"P","_diffusers_version":"0.30","unet":["evil.deep","Net"]}"#, "imported-module"),
         ("x:\n  - _target_: os.system\n", "hydra-target-dangerous"),
         ("x: !!python/object/apply:subprocess.run [x]\n", "hydra-target-dangerous"),
         (r#"{"class_name":"Lambda","config":{}}"#, "keras-lambda"),

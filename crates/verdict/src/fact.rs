@@ -263,6 +263,18 @@ pub enum FactKind {
         /// The text, escaped and bounded.
         detail: String,
     },
+    /// A configuration names code of its own repository. Whether it is there, and what it does, is told by the files
+    /// beside it.
+    Names {
+        /// Who reads the name, a stable id: `auto-map`, `module-type`, `pipeline-part`.
+        code: String,
+        /// File name without `.py`, escaped.
+        module: String,
+        /// Class or function, escaped; empty if any.
+        name: String,
+        /// Place and text, escaped and bounded.
+        detail: String,
+    },
     /// A pickle, archive or executable where a loader expects opaque data.
     Hidden {
         /// What was found: `pickle`, `zip`, `elf`, ...

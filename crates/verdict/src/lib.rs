@@ -13,7 +13,8 @@ mod rule;
 pub use escape::{escape, escape_bytes, escape_to};
 pub use fact::{CallClass, Depth, Effect, Fact, FactKind, Facts, Gap, GapReason, How, Location};
 pub use report::{
-    CallUse, Confidence, Coverage, Finding, LoaderVerdict, Report, Severity, Summary, UnknownReason, Verdict,
+    CallUse, Confidence, Coverage, Finding, LoaderVerdict, OwnCode, Report, Severity, Summary, UnknownReason,
+    Verdict,
 };
 pub use rule::{Family, Rule};
 

@@ -88,6 +88,17 @@ pub struct CallUse {
     pub plain_args: bool,
 }
 
+/// Code of the same repository that a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OwnCode {
+    /// File name without `.py`, escaped.
+    pub module: String,
+    /// Class or function, escaped; empty if any.
+    pub name: String,
+    /// The library that reads the name imports an installed package if no file has it, without asking.
+    pub or_installed: bool,
+}
+
 /// One finding. Built only by rules, so it always carries its rule's id and family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -110,6 +121,9 @@ pub struct Finding {
     /// For uses of callables: which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallUse>,
+    /// For names of code in the same repository: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<OwnCode>,
 }
 
 /// What becomes of the file in one loader, where loaders differ.

@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use wb_policy::{Context, decide, is_module};
+use wb_policy::{CodeBeside, Context, Decision, decide, hold_against, is_module};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::{Batch, Job};
-use wb_verdict::Facts;
+use wb_verdict::{Facts, Report};
 
 /// Files looked at together.
 const GROUP: usize = 48;
@@ -19,15 +19,43 @@ const GROUP: usize = 48;
 /// Judges a file, or every file of a folder, as many at a time as there are workers.
 pub fn scan(session: &Session, root: &Path) -> Vec<Outcome> {
     let (found, errors) = walk::walk(session, root);
-    let siblings = siblings(session, root, &found);
+    let beside = Beside { siblings: siblings(session, root, &found), code: Mutex::default() };
     let larger = Mutex::new(Vec::new());
-    let mut outcomes = parallel(session, &found, GROUP, |files| small(session, files, &siblings, &larger));
+    let mut outcomes = parallel(session, &found, GROUP, |files| small(session, files, &beside, &larger));
     let larger = larger.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcomes.extend(parallel(session, &larger, 1, |files| {
-        files.iter().map(|file| one(session, file, &siblings)).collect()
+        files.iter().map(|file| one(session, file, &beside)).collect()
     }));
+    whole(session, root, &mut outcomes, beside);
     outcomes.extend(errors.into_iter().map(Err));
     outcomes
+}
+
+/// What is known of the files beside a file.
+struct Beside {
+    /// Their names.
+    siblings: Vec<String>,
+    /// Python among them, as far as it is judged.
+    code: Mutex<Vec<CodeBeside>>,
+}
+
+/// Decides again about configurations that name code of the folder, now that the code is judged.
+fn whole(session: &Session, root: &Path, outcomes: &mut [Outcome], beside: Beside) {
+    let code = beside.code.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut siblings = beside.siblings;
+    let naming =
+        outcomes.iter_mut().flatten().filter(|e| e.report.findings.iter().any(|f| f.names.is_some()));
+    for entry in naming {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+        let relative = path.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
+        if relative.is_none() && siblings.is_empty() {
+            siblings = in_folder(root);
+        }
+        let relative = relative.map(Path::as_os_str).or(path.file_name()).unwrap_or_default();
+        let name = wb_verdict::escape_bytes(relative.as_bytes());
+        hold_against(&mut entry.report, &name, &siblings, &code);
+        entry.decision = decide_on(session, &name, &entry.report, &siblings, &code);
+    }
 }
 
 /// Names of the files beside those judged: modules that a pickle could import, all if the policy looks at them.
@@ -40,7 +68,12 @@ fn siblings(session: &Session, root: &Path, found: &[Found]) -> Vec<String> {
     if !all {
         return Vec::new();
     }
-    let folder = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    in_folder(root)
+}
+
+/// Names of the files in the folder of a file.
+fn in_folder(file: &Path) -> Vec<String> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -49,7 +82,7 @@ fn siblings(session: &Session, root: &Path, found: &[Found]) -> Vec<String> {
 fn small<'a>(
     session: &Session,
     files: &'a [Found],
-    siblings: &[String],
+    beside: &Beside,
     larger: &Mutex<Vec<&'a Found>>,
 ) -> Vec<Outcome> {
     let mut batch = Batch::default();
@@ -69,7 +102,7 @@ fn small<'a>(
     for ((found, facts), bytes) in taken.into_iter().zip(sheets).zip(batch.iter()) {
         // The very bytes that were judged.
         let digest = session.hash.then(|| hash::bytes(bytes));
-        outcomes.push(Ok(entry(session, found, &facts, digest, siblings)));
+        outcomes.push(Ok(entry(session, found, &facts, digest, beside)));
     }
     outcomes
 }
@@ -88,11 +121,11 @@ fn open(found: &Found) -> Result<(File, Metadata), ScanError> {
 }
 
 /// Judges one file of any size.
-fn one(session: &Session, found: &Found, siblings: &[String]) -> Outcome {
+fn one(session: &Session, found: &Found, beside: &Beside) -> Outcome {
     let (file, before) = open(found)?;
     if !session.hash {
         let facts = session.pool.scan(Job::File(file));
-        return Ok(entry(session, found, &facts, None, siblings));
+        return Ok(entry(session, found, &facts, None, beside));
     }
     let (facts, digest) = scan_and_hash(session, &file, before.len(), &found.path)?;
     let after = file.metadata().map_err(|e| error(&found.path, reading(&e)))?;
@@ -100,7 +133,7 @@ fn one(session: &Session, found: &Found, siblings: &[String]) -> Outcome {
     if stamp(&before) != stamp(&after) {
         return Err(error(&found.path, "changed while it was judged; judge it again when it is at rest"));
     }
-    Ok(entry(session, found, &facts, Some(digest), siblings))
+    Ok(entry(session, found, &facts, Some(digest), beside))
 }
 
 /// From facts to a line of the report.
@@ -109,14 +142,27 @@ fn entry(
     found: &Found,
     facts: &Facts,
     sha256: Option<String>,
-    siblings: &[String],
+    beside: &Beside,
 ) -> FileEntry {
     let name = wb_verdict::escape_bytes(found.relative.as_os_str().as_bytes());
     let report = wb_scan::judge(facts, &name, sha256);
-    let context =
-        Context { repo: None, path: &name, sha256: report.sha256.as_deref(), today: session.today, siblings };
-    let decision = decide(&session.policy, &report, &context);
+    if let Some(code) = CodeBeside::of(&name, facts, &report) {
+        beside.code.lock().unwrap_or_else(PoisonError::into_inner).push(code);
+    }
+    let decision = decide_on(session, &name, &report, &beside.siblings, &[]);
     FileEntry { path: found.path.as_os_str().as_bytes().to_vec(), report, decision }
+}
+
+fn decide_on(
+    session: &Session,
+    path: &str,
+    report: &Report,
+    siblings: &[String],
+    code: &[CodeBeside],
+) -> Decision {
+    let sha256 = report.sha256.as_deref();
+    let context = Context { repo: None, path, sha256, today: session.today, siblings, code };
+    decide(&session.policy, report, &context)
 }
 
 /// The worker parses while this process hashes.

@@ -3,11 +3,12 @@
 //! This process fetches; the scan worker, which has no network, asks it for ranges.
 
 use super::{Outcome, Session, hash, parallel};
-use wb_policy::{Context, Repo, RepoKind, decide};
+use std::sync::{Mutex, PoisonError};
+use wb_policy::{CodeBeside, Context, Decision, Repo, RepoKind, decide, hold_against};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::Job;
 use wb_source::{NetPolicy, RemoteFile, RemoteTarget, open_url};
-use wb_verdict::Depth;
+use wb_verdict::{Depth, Report};
 
 /// Judges what a URL names: one file, or all files of a repository.
 pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
@@ -18,12 +19,30 @@ pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
     };
     let wanted: Vec<&RemoteFile> = files.iter().filter(|f| session.wants(f.name.as_ref())).collect();
     let siblings: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
-    parallel(session, &wanted, 1, |files| {
-        files.iter().map(|file| one(session, url, file, &siblings)).collect()
-    })
+    let code = Mutex::default();
+    let mut outcomes = parallel(session, &wanted, 1, |files| {
+        files.iter().map(|file| one(session, url, file, &siblings, &code)).collect()
+    });
+    // Configurations that name code of the repository, again, now that the code is judged.
+    let code = code.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let naming =
+        outcomes.iter_mut().flatten().filter(|e| e.report.findings.iter().any(|f| f.names.is_some()));
+    for entry in naming {
+        if let Some(file) = wanted.iter().find(|f| shown(url, f).as_bytes() == entry.path) {
+            hold_against(&mut entry.report, &file.name, &siblings, &code);
+            entry.decision = decide_on(session, url, file, &entry.report, &siblings, &code);
+        }
+    }
+    outcomes
 }
 
-fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> Outcome {
+fn one(
+    session: &Session,
+    url: &str,
+    file: &RemoteFile,
+    siblings: &[String],
+    code: &Mutex<Vec<CodeBeside>>,
+) -> Outcome {
     let path = shown(url, file);
     let facts = session.pool.scan(Job::Source(file.source.clone(), Depth::Ranged));
     // A hub's word for a digest is not the digest: it is computed from the bytes, which fetches them all.
@@ -36,6 +55,21 @@ fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> 
         None
     };
     let report = wb_scan::judge(&facts, &file.name, sha256);
+    if let Some(judged) = CodeBeside::of(&file.name, &facts, &report) {
+        code.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
+    }
+    let decision = decide_on(session, url, file, &report, siblings, &[]);
+    Ok(FileEntry { path: path.into_bytes(), report, decision })
+}
+
+fn decide_on(
+    session: &Session,
+    url: &str,
+    file: &RemoteFile,
+    report: &Report,
+    siblings: &[String],
+    code: &[CodeBeside],
+) -> Decision {
     let repo = repo(url, file);
     let context = Context {
         repo: repo.as_ref(),
@@ -43,9 +77,9 @@ fn one(session: &Session, url: &str, file: &RemoteFile, siblings: &[String]) -> 
         sha256: report.sha256.as_deref(),
         today: session.today,
         siblings,
+        code,
     };
-    let decision = decide(&session.policy, &report, &context);
-    Ok(FileEntry { path: path.into_bytes(), report, decision })
+    decide(&session.policy, report, &context)
 }
 
 /// The repository, for policies that name organisations, models or commits.

@@ -191,7 +191,7 @@ async fn uploaded(
     let digest = sha256.to_hex();
     let report = wb_scan::judge(&judged.facts, &name, Some(digest.clone()));
     let today = crate::gate::today();
-    let context = Context { repo: None, path: &name, sha256: Some(&digest), today, siblings: &[] };
+    let context = Context { repo: None, path: &name, sha256: Some(&digest), today, siblings: &[], code: &[] };
     let decision = wb_policy::decide(&gate.policy.current(), &report, &context);
     let ruling = Ruling { report, decision };
     let mut entry = entry(gate, peer.ip(), &judged, &ruling);

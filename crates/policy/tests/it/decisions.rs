@@ -220,7 +220,12 @@ fn an_exception_holds_from_created_to_expires() {
     let r = report(vec![malicious()]);
     let on = |y, m, d| {
         let today = jiff::civil::date(y, m, d);
-        decide(&p, &r, &Context { repo: None, path: "m", sha256: Some(DIGEST), today, siblings: &[] }).action
+        decide(
+            &p,
+            &r,
+            &Context { repo: None, path: "m", sha256: Some(DIGEST), today, siblings: &[], code: &[] },
+        )
+        .action
     };
     assert_eq!(on(2026, 10, 31), Action::Block);
     assert_eq!(on(2026, 11, 1), Action::Allow);
@@ -233,7 +238,7 @@ fn permission_needs_the_digest_of_the_very_report() {
     let p = Policy::builtin(Profile::Default);
     let r = report(vec![]);
     let with = |r: &Report, sha256: Option<&str>| {
-        decide(&p, r, &Context { repo: None, path: "m", sha256, today: today(), siblings: &[] })
+        decide(&p, r, &Context { repo: None, path: "m", sha256, today: today(), siblings: &[], code: &[] })
     };
     assert!(with(&r, Some(DIGEST)).allowed().is_some());
     assert!(with(&r, None).allowed().is_none());
@@ -288,4 +293,60 @@ fn a_module_of_the_same_repository_is_vouched_for_by_nobody() {
     let known = super::own::finding_of("numpy", "X", How::Reduce, CallClass::KnownUncatalogued, true);
     let numpy = ["numpy.py".to_string()];
     assert_eq!(decide_in(&policy(""), &report(vec![known]), Some(&repo()), &numpy).clause, "suspicious");
+}
+
+/// A report of a configuration that names `net.Net`.
+fn naming(code: &str) -> Report {
+    let kind = wb_verdict::FactKind::Names {
+        code: code.into(),
+        module: "net".into(),
+        name: "Net".into(),
+        detail: "net.Net".into(),
+    };
+    let gap =
+        Gap { reason: GapReason::Io, location: Location::default(), length: None, detail: String::new() };
+    let facts = wb_verdict::Facts {
+        formats: vec!["text".into()],
+        facts: vec![wb_verdict::Fact { location: Location::default(), kind }],
+        gaps: Vec::new(),
+        ..wb_verdict::Facts::only_gap(40, gap)
+    };
+    wb_scan::judge(&facts, "config.json", Some(DIGEST.into()))
+}
+
+#[test]
+fn code_that_a_configuration_names_is_held_against_the_files_beside_it() {
+    let clause = |names: &str, siblings: &[&str], code: &[wb_policy::CodeBeside]| {
+        let siblings: Vec<String> = siblings.iter().map(|s| s.to_string()).collect();
+        let context = Context {
+            repo: None,
+            path: "config.json",
+            sha256: Some(DIGEST),
+            today: today(),
+            siblings: &siblings,
+            code,
+        };
+        let decision = decide(&Policy::builtin(Profile::Default), &naming(names), &context);
+        (decision.action, decision.clause)
+    };
+    let code = |verdict, names: &[&str]| {
+        let defines = Some(names.iter().map(|n| n.to_string()).collect());
+        [wb_policy::CodeBeside { path: "net.py".into(), verdict, defines }]
+    };
+    let opt_in = (Action::Warn, "unknown.opt-in-code".to_string());
+    let blocked = (Action::Block, "code_in_repository".to_string());
+    let own = "auto-map";
+    assert_eq!(clause(own, &[], &[]), opt_in, "nothing is there to run");
+    assert_eq!(clause(own, &["net.py"], &[]), opt_in);
+    assert_eq!(clause(own, &["net.py"], &code(Verdict::Unknown, &["Net", "torch"])), opt_in);
+    assert_eq!(clause(own, &["net.py"], &code(Verdict::Malicious, &["Net"])), blocked);
+    assert_eq!(clause(own, &["net.py"], &code(Verdict::Unknown, &["print_only"])), blocked);
+    let module = "module-type";
+    assert_eq!(
+        clause(module, &[], &[]),
+        (Action::Block, "suspicious".into()),
+        "any installed package of that name"
+    );
+    assert_eq!(clause(module, &["net.py"], &[]), opt_in);
+    assert_eq!(clause(module, &["net.py"], &code(Verdict::Suspicious, &["Net"])), blocked);
 }

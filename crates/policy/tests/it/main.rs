@@ -35,6 +35,7 @@ fn finding(rule: &wb_verdict::Rule, evidence: &str) -> Finding {
         message: "as the test says".into(),
         evidence: evidence.into(),
         call: None,
+        names: None,
     }
 }
 
@@ -107,7 +108,7 @@ fn policy(text: &str) -> Policy {
 
 fn decide_in(policy: &Policy, report: &Report, repo: Option<&Repo>, siblings: &[String]) -> Decision {
     let sha256 = Some(DIGEST);
-    decide(policy, report, &Context { repo, path: "model.pkl", sha256, today: today(), siblings })
+    decide(policy, report, &Context { repo, path: "model.pkl", sha256, today: today(), siblings, code: &[] })
 }
 
 fn decide_on(text: &str, report: &Report) -> Decision {

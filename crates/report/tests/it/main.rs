@@ -25,6 +25,7 @@ fn finding(verdict: Verdict, family: Family, at: Location, evidence: &str) -> Fi
         message: "loading this pickle calls posix.system".into(),
         evidence: evidence.into(),
         call: None,
+        names: None,
     }
 }
 
@@ -88,6 +89,7 @@ fn entry(path: &[u8], report: Report) -> FileEntry {
         sha256: report.sha256.as_deref(),
         today: jiff::civil::date(2026, 11, 22),
         siblings: &[],
+        code: &[],
     };
     let decision = decide(&policy, &report, &context);
     FileEntry { path: path.to_vec(), report, decision }

@@ -6,7 +6,7 @@ use wb_verdict::escape;
 /// A directive found in text: stable code and bounded, escaped evidence.
 pub(crate) type Directive = (&'static str, String);
 
-fn bounded(s: &str) -> String {
+pub(crate) fn bounded(s: &str) -> String {
     const MAX: usize = 200;
     let mut out: String = s.trim().chars().take(MAX).collect();
     if out.len() < s.trim().len() {
@@ -26,7 +26,7 @@ fn around(text: &str, at: usize) -> String {
 
 /// Does this dotted name lead into Python itself, the operating system or a known code runner? No model's own
 /// classes live there.
-fn dangerous_name(name: &str) -> bool {
+pub(crate) fn dangerous_name(name: &str) -> bool {
     const SYSTEM: &[&str] = &[
         "__builtin__",
         "_io",
@@ -100,12 +100,6 @@ fn dangerous_name(name: &str) -> bool {
     SYSTEM.contains(&root) || CALLS.contains(&last)
 }
 
-/// Classifies what a Hydra `_target_` would call.
-pub(crate) fn hydra_target(target: &str) -> Directive {
-    let code = if dangerous_name(target) { "hydra-target-dangerous" } else { "hydra-target" };
-    (code, format!("_target_: {}", bounded(target)))
-}
-
 fn word_before(text: &str, at: usize) -> bool {
     text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
 }
@@ -173,7 +167,7 @@ pub(crate) fn in_json(value: &serde_json::Value, path: &str, found: &mut dyn FnM
     // serde_json refuses documents nested deeper than 128 levels, so this recursion is bounded.
     match value {
         Value::Array(items) => {
-            for (i, v) in items.iter().enumerate().take(100_000) {
+            for (i, v) in items.iter().enumerate() {
                 if v.is_object() || v.is_array() {
                     in_json(v, &format!("{path}[{i}]"), found);
                 }
@@ -194,6 +188,17 @@ pub(crate) fn in_json(value: &serde_json::Value, path: &str, found: &mut dyn FnM
 pub(crate) enum Finding<'a> {
     /// A directive at a key path.
     Directive(&'static str, String),
+    /// A name of code in the same repository.
+    Own {
+        /// Where such names stand: `auto-map` ...
+        code: &'static str,
+        /// File name without `.py`.
+        module: String,
+        /// Class or function.
+        name: String,
+        /// Key path and text.
+        detail: String,
+    },
     /// A template to be analysed, with its key path.
     Template(&'a str, String),
     /// A path that leaves the model's folder.
@@ -209,24 +214,10 @@ fn json_key(
 ) {
     use serde_json::Value;
     let shown = || escape(path);
+    if super::config::key(key, v, path, map, found) {
+        return;
+    }
     match (key, v) {
-        ("_target_", Value::String(s)) => {
-            let (code, detail) = hydra_target(s);
-            found(Finding::Directive(code, format!("{}: {detail}", shown())));
-        }
-        ("auto_map", Value::Object(m)) if !m.is_empty() => {
-            found(Finding::Directive("auto-map", format!("{}: {}", shown(), bounded(&v.to_string()))));
-        }
-        ("auto_mapping", Value::Object(m)) if m.contains_key("parent_library") => {
-            let library = m.get("parent_library").and_then(Value::as_str).unwrap_or("");
-            if !library.starts_with("transformers")
-                && !library.starts_with("diffusers")
-                && !library.is_empty()
-            {
-                let code = if dangerous_name(library) { "hydra-target-dangerous" } else { "imported-module" };
-                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(&v.to_string()))));
-            }
-        }
         ("chat_template" | "chat_templates", Value::String(s)) => found(Finding::Template(s, shown())),
         ("chat_template" | "chat_templates", Value::Array(items)) => {
             for item in items {
@@ -235,56 +226,13 @@ fn json_key(
                 }
             }
         }
-        ("trust_remote_code", Value::Bool(true)) => {
-            found(Finding::Directive("remote-code", format!("{}: true", shown())));
-        }
-        // Module lists of sentence-transformers: each type is imported.
-        ("type", Value::String(s))
-            if map.contains_key("idx")
-                && map.contains_key("path")
-                && s.contains('.')
-                && !matches!(s.split('.').next(), Some("sentence_transformers" | "transformers")) =>
-        {
-            let code = if dangerous_name(s) { "hydra-target-dangerous" } else { "imported-module" };
-            found(Finding::Directive(code, format!("{}: {}", shown(), bounded(s))));
-        }
-        // Pipelines of diffusers: library and class of each part.
-        (_, Value::Array(pair))
-            if map.contains_key("_class_name") && map.contains_key("_diffusers_version") =>
-        {
-            const KNOWN: &[&str] = &[
-                "diffusers",
-                "transformers",
-                "onnxruntime",
-                "optimum",
-                "flax",
-                "stable_diffusion",
-                "k_diffusion",
-            ];
-            if let [Value::String(library), Value::String(class)] = pair.as_slice()
-                && !KNOWN.contains(&library.split('.').next().unwrap_or(library))
-            {
-                let code = if dangerous_name(library) { "hydra-target-dangerous" } else { "imported-module" };
-                found(Finding::Directive(
-                    code,
-                    format!("{}: {}", shown(), bounded(&format!("{library}.{class}"))),
-                ));
-            }
-        }
         // Core ML packages list their files this way.
         ("path", Value::String(s)) if map.contains_key("author") => {
             if let Some(code) = super::paths::escape_of(s.as_bytes()) {
                 found(Finding::UnsafePath(code, format!("{}: {}", shown(), bounded(s))));
             }
         }
-        ("weight_map", Value::Object(m)) => {
-            for file in m.values().filter_map(Value::as_str) {
-                if let Some(code) = super::paths::escape_of(file.as_bytes()) {
-                    found(Finding::UnsafePath(code, format!("{}: {}", shown(), bounded(file))));
-                    break;
-                }
-            }
-        }
+        ("weight_map", Value::Object(m)) => shards(m, &shown(), found),
         ("class_name", Value::String(s)) if s == "Lambda" || s == "TFOpLambda" || s == "SlicingOpLambda" => {
             found(Finding::Directive("keras-lambda", format!("{}: {}", shown(), bounded(s))));
         }
@@ -321,6 +269,23 @@ fn json_key(
 /// A value that is nothing but an expression to evaluate: text beside may quote commands.
 pub(crate) fn expression(text: &str) -> Option<Directive> {
     commands_in_config(text)
+}
+
+/// An index names the files of its shards: each is opened beside it.
+fn shards(m: &serde_json::Map<String, serde_json::Value>, place: &str, found: &mut dyn FnMut(Finding<'_>)) {
+    for (tensor, file) in m {
+        let Some(file) = file.as_str() else {
+            let detail = format!("{place}.{}: {}", bounded(tensor), bounded(&file.to_string()));
+            return found(Finding::Directive("index-shard-odd", detail));
+        };
+        let detail = || format!("{place}: {}", bounded(file));
+        if let Some(code) = super::paths::escape_of(file.as_bytes()) {
+            return found(Finding::UnsafePath(code, detail()));
+        }
+        if file.is_empty() || file.len() > 255 || file.contains("://") || file.chars().any(char::is_control) {
+            return found(Finding::Directive("index-shard-odd", detail()));
+        }
+    }
 }
 
 /// In configuration values only what evaluates is taken for a directive: prose may quote commands.
@@ -384,8 +349,7 @@ pub(crate) fn in_yaml(text: &str, found: &mut dyn FnMut(Finding<'_>)) {
             let value = value.trim_matches(['"', '\'']);
             let value = value.split([',', '}', '#', '"', '\'']).next().unwrap_or(value).trim();
             if !value.is_empty() {
-                let (code, detail) = hydra_target(value);
-                found(Finding::Directive(code, detail));
+                super::config::target(value, "_target_", found);
             }
         }
         if line.contains("${oc.env:") || line.contains("${oc.decode:") || line.contains("${eval:") {
@@ -479,7 +443,7 @@ mod tests {
 
     #[test]
     fn json_keys() {
-        let v = serde_json::json!({"a": [{"_target_": "subprocess.run"}], "auto_map": {"AutoModel": "m.M"}, "ok": "x"});
+        let v = serde_json::json!({"a": [{"_target_": "subprocess.run"}], "auto_map": {"AutoModel": "o/r--m.M"}, "ok": "x"});
         let mut codes = Vec::new();
         in_json(&v, "", &mut |f| {
             if let Finding::Directive(code, _) = f {
@@ -487,6 +451,6 @@ mod tests {
             }
         });
         codes.sort_unstable();
-        assert_eq!(codes, ["auto-map", "hydra-target-dangerous"]);
+        assert_eq!(codes, ["code-elsewhere", "hydra-target-dangerous"]);
     }
 }

@@ -2,6 +2,7 @@
 //! whatever its name; only a name that makes it an instruction gives it weight.
 
 use super::paths;
+use serde_json::Value;
 use wb_verdict::{FactKind, escape};
 
 /// Most facts of one kind.
@@ -48,9 +49,6 @@ pub(crate) fn read(text: &str, found: &mut dyn FnMut(FactKind)) {
             scripts += 1;
             found(fact("script-attack", "", line.trim()));
         }
-    }
-    if text.lines().any(|l| l.trim_end() == "flavors:") {
-        mlmodel(text, found);
     }
 }
 
@@ -109,32 +107,47 @@ fn requirement(option: &str, bare: &str) -> Option<&'static str> {
     })
 }
 
-/// The keys of an MLmodel file that mlflow follows.
-fn mlmodel(text: &str, found: &mut dyn FnMut(FactKind)) {
-    for line in text.lines().take(10_000) {
-        let Some((key, value)) = line.split_once(':') else { continue };
-        let key = key.trim_start_matches([' ', '-']).trim_matches(['"', '\'']);
-        let value = value.trim().trim_matches(['"', '\'']);
-        if matches!(value, "" | "null" | "~") {
-            continue;
-        }
-        match key {
-            "loader_module" | "keras_module" => {
-                let own = matches!(value.split('.').next(), Some("mlflow" | "keras" | "tf_keras"))
-                    || value.starts_with("tensorflow.keras");
-                if !own {
-                    found(fact("loader-module", value, line.trim()));
+/// The keys of an MLmodel file that mlflow follows, in YAML or JSON.
+pub(crate) fn mlmodel(value: &Value, found: &mut dyn FnMut(FactKind)) {
+    if value.get("flavors").is_some_and(Value::is_object) {
+        keys(value, found);
+    }
+}
+
+fn keys(value: &Value, found: &mut dyn FnMut(FactKind)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|v| keys(v, found)),
+        Value::Object(map) => {
+            for (key, v) in map {
+                match v {
+                    Value::String(s) if !matches!(s.as_str(), "" | "null" | "~") => followed(key, s, found),
+                    v => keys(v, found),
                 }
             }
-            "code" | "model_code_path" => found(fact("model-code", value, line.trim())),
-            "data" | "model_path" | "pickled_model" | "python_model" | "artifact_path" | "path"
-            | "saved_model_dir" | "model_data" => {
-                if let Some(code) = paths::escape_of(value.as_bytes()) {
-                    found(FactKind::UnsafePath { code: code.into(), detail: escape(line.trim()) });
-                }
-            }
-            _ => {}
         }
+        _ => {}
+    }
+}
+
+fn followed(key: &str, value: &str, found: &mut dyn FnMut(FactKind)) {
+    let line = format!("{key}: {value}");
+    match key {
+        "loader_module" | "keras_module" => {
+            let own = matches!(value.split('.').next(), Some("mlflow" | "keras" | "tf_keras"))
+                || value.starts_with("tensorflow.keras");
+            if !own {
+                found(fact("loader-module", value, &line));
+            }
+        }
+        "code" | "model_code_path" => found(fact("model-code", value, &line)),
+        "data" | "model_path" | "pickled_model" | "python_model" | "artifact_path" | "path"
+        | "saved_model_dir" | "model_data" | "conda" | "virtualenv" | "env" | "uri" | "code_path"
+        | "model_config" | "state_dict" => {
+            if let Some(code) = paths::escape_of(value.as_bytes()) {
+                found(FactKind::UnsafePath { code: code.into(), detail: escape(&line) });
+            }
+        }
+        _ => {}
     }
 }
 
@@ -180,9 +193,22 @@ mod tests {
 
     #[test]
     fn mlmodel_keys() {
+        let of = |text: &str| {
+            let mut out = Vec::new();
+            for value in super::super::yaml::read(text).values {
+                mlmodel(&value, &mut |f| match f {
+                    FactKind::Source { code, .. } => out.push(code),
+                    FactKind::UnsafePath { code, .. } => out.push(format!("path-{code}")),
+                    other => panic!("{other:?}"),
+                });
+            }
+            out.sort();
+            out
+        };
         let honest = "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n    code: null\n";
-        assert_eq!(codes(honest), [""; 0]);
+        assert_eq!(of(honest), [""; 0]);
         let own = "flavors:\n  python_function:\n    loader_module: evil\n    code: code\n    data: ../../etc/passwd\n";
-        assert_eq!(codes(own), ["loader-module", "model-code", "path-traversal"]);
+        assert_eq!(of(own), ["loader-module", "model-code", "path-traversal"]);
+        assert_eq!(of("{\"flavors\": {python_function: {loader_module: evil}}}"), ["loader-module"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Analyses of text and values that several formats share.
 
+pub(crate) mod config;
 pub(crate) mod directive;
 pub(crate) mod instructions;
 pub(crate) mod jinja;
@@ -11,3 +12,4 @@ pub(crate) mod opaque;
 pub(crate) mod paths;
 pub(crate) mod python;
 pub(crate) mod tf_graph;
+pub(crate) mod yaml;

@@ -170,6 +170,11 @@ fn words_decide(cat: &Catalogue<'_>, part: Part, args: &[Value]) -> CallClass {
     }
 }
 
+/// True if calling the name is listed as dangerous.
+pub(crate) fn is_listed_dangerous(module: &str, name: &str) -> bool {
+    CATALOGUE.listed_danger(module, name).is_some()
+}
+
 /// The class of one use without arguments, in a catalogue of a test's own.
 #[cfg(test)]
 fn uses(cat: &Catalogue<'_>, module: &str, name: &str, how: How) -> CallClass {

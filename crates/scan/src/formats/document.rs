@@ -2,11 +2,11 @@
 //! recorded as readings (a rule may join them with the file's name) and directives.
 
 use super::{Claim, Format, Probe, source};
+use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
-use crate::analyses::{jinja, lenient_json};
+use crate::analyses::{instructions, jinja, lenient_json, yaml};
 use crate::cx::{Cx, Stop};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::fmt;
+use serde::de::DeserializeSeed;
 use std::io::BufReader;
 use wb_blob::{Blob, Window};
 use wb_verdict::{FactKind, escape};
@@ -14,7 +14,7 @@ use wb_verdict::{FactKind, escape};
 /// Text of any kind.
 pub struct Text;
 
-/// JSON documents up to this size are held as a tree, in bytes; larger ones are only streamed.
+/// JSON documents up to this size are held as a tree, in bytes; of larger ones only what matters.
 const TREE_MAX: u64 = 6 << 20;
 /// Text up to this size is looked over line by line.
 const LINES_MAX: u64 = 16 << 20;
@@ -97,7 +97,7 @@ pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
             let text = String::from_utf16_lossy(&units);
             reading("text", cx);
             reading("not-python", cx);
-            lines(&text, cx);
+            lines(&text, false, cx);
             if blob.len() > LINES_MAX {
                 return Err(Stop::Unsupported("UTF-16 text of this size".into()));
             }
@@ -124,8 +124,8 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     if blob.len() <= LINES_MAX {
         let bytes = blob.read_range(0..blob.len())?;
         let text = String::from_utf8_lossy(&bytes);
-        source::read(&bytes, looks_like_python(&text), cx);
-        lines(&text, cx);
+        let python = source::read(&bytes, looks_like_python(&text), cx);
+        lines(&text, python, cx);
         return Ok(());
     }
     reading("not-python", cx);
@@ -134,7 +134,7 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     while at < blob.len() {
         let bytes = blob.read_range(at..at + LINES_MAX / 4)?;
         let whole = memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |n| n + 1);
-        lines(&String::from_utf8_lossy(&bytes[..whole]), cx);
+        lines(&String::from_utf8_lossy(&bytes[..whole]), false, cx);
         at += whole as u64;
     }
     Ok(())
@@ -164,8 +164,8 @@ fn binary_from(blob: &Blob) -> Result<Option<u64>, Stop> {
     Ok(None)
 }
 
-fn lines(text: &str, cx: &mut Cx<'_>) {
-    directive::in_yaml(text, &mut |f| record(f, "", cx));
+fn lines(text: &str, python: bool, cx: &mut Cx<'_>) {
+    configuration(text, python, cx);
     let start = text.trim_start_matches('\u{feff}').trim_start();
     template(text, start, cx);
     if start.starts_with('<') {
@@ -173,6 +173,40 @@ fn lines(text: &str, cx: &mut Cx<'_>) {
     }
     if modelfile(start) {
         ollama(text, cx);
+    }
+}
+
+/// YAML, and what a text that is none says line by line: a reader may be more lenient.
+fn configuration(text: &str, python: bool, cx: &mut Cx<'_>) {
+    let read = yaml::read(text.trim_start_matches('\u{feff}'));
+    for value in read.values.iter().filter(|v| v.is_object() || v.is_array()) {
+        directive::in_json(value, "", &mut |f| record(f, "", cx));
+        yaml::resolvers(value, &mut |f| record(f, "", cx));
+        instructions::mlmodel(value, &mut |f| cx.fact(None, f));
+    }
+    for (tag, at) in &read.tags {
+        yaml::tag(tag, at, &mut |f| record(f, "", cx));
+    }
+    match read.unread {
+        None | Some(yaml::Unread::Plain) => return,
+        Some(yaml::Unread::Grown) => {
+            let detail = "yaml whose aliases grow beyond what is followed".to_string();
+            cx.fact(None, FactKind::Resource { code: "yaml-aliases".into(), detail });
+        }
+        Some(yaml::Unread::Broken | yaml::Unread::TooMuch) => {}
+    }
+    reading("yaml-unread", cx);
+    if !python {
+        directive::in_yaml(text, &mut |f| {
+            // Prose and templates quote configurations; nothing loads them.
+            let kept = match &f {
+                Finding::Directive(code, _) => matches!(*code, "hydra-target-dangerous" | "yaml-python-tag"),
+                _ => false,
+            };
+            if kept {
+                record(f, "", cx);
+            }
+        });
     }
 }
 
@@ -268,6 +302,15 @@ pub(super) fn record(f: Finding<'_>, place: &str, cx: &mut Cx<'_>) {
         Finding::Directive(code, detail) => {
             cx.fact(None, FactKind::Directive { code: code.into(), detail: at(detail) });
         }
+        Finding::Own { code, module, name, detail } => cx.fact(
+            None,
+            FactKind::Names {
+                code: code.into(),
+                module: escape(&module),
+                name: escape(&name),
+                detail: at(detail),
+            },
+        ),
         Finding::Template(text, path) => {
             let verdict = jinja::analyse(text).into_fact();
             cx.enter(at(path).as_bytes(), |cx| cx.fact(None, verdict));
@@ -308,30 +351,24 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
         }
     }
     reading("json", cx);
-    let from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
-    if body.len() <= TREE_MAX {
-        for value in from.into_iter::<serde_json::Value>().take(100_000) {
+    let mut from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
+    loop {
+        let mut builder = Builder::new(body.len() > TREE_MAX);
+        match builder.deserialize(&mut from) {
+            Ok(value) => {
+                directive::in_json(&value, "", &mut |f| record(f, "", cx));
+                for earlier in builder.shadowed {
+                    let earlier = serde_json::Value::Object(earlier);
+                    directive::in_json(&earlier, "", &mut |f| record(f, "a key given twice", cx));
+                }
+                instructions::mlmodel(&value, &mut |f| cx.fact(None, f));
+                source::notebook(&value, cx);
+            }
+            Err(e) if e.is_eof() => break,
             // The structure was checked above: what fails here is too deep or too large for this reader.
-            let value = match value {
-                Ok(value) => value,
-                Err(e) => {
-                    not_read(&e, cx);
-                    break;
-                }
-            };
-            directive::in_json(&value, "", &mut |f| record(f, "", cx));
-            source::notebook(&value, cx);
-        }
-    } else {
-        let mut from = from;
-        loop {
-            match (Watch { cx: &mut *cx, key: None }).deserialize(&mut from) {
-                Ok(()) => {}
-                Err(e) if e.is_eof() => break,
-                Err(e) => {
-                    not_read(&e, cx);
-                    break;
-                }
+            Err(e) => {
+                not_read(&e, cx);
+                break;
             }
         }
     }
@@ -343,81 +380,10 @@ fn not_read(e: &serde_json::Error, cx: &mut Cx<'_>) {
     if e.to_string().contains("recursion limit") {
         let detail = "JSON nested deeper than readers go".to_string();
         cx.fact(None, FactKind::Resource { code: "json-too-deep".into(), detail });
+    } else if e.to_string().contains(tree::TOO_LARGE) {
+        cx.stop(Stop::Unsupported(tree::TOO_LARGE.into()));
     } else {
         cx.stop(Stop::malformed(0, "JSON that cannot be read to its end"));
-    }
-}
-
-/// Looks a JSON document over without holding it.
-struct Watch<'a, 'b> {
-    cx: &'a mut Cx<'b>,
-    key: Option<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for Watch<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Watch<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, s: &str) -> Result<(), E> {
-        match self.key.as_deref() {
-            Some("chat_template" | "template") => {
-                record(Finding::Template(s, "chat_template".into()), "", self.cx)
-            }
-            Some("_target_") => {
-                let (code, detail) = directive::hydra_target(s);
-                record(Finding::Directive(code, detail), "", self.cx);
-            }
-            Some("class_name") if s == "Lambda" => {
-                record(Finding::Directive("keras-lambda", "class_name: Lambda".into()), "", self.cx);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Watch { cx: self.cx, key: None })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "auto_map" {
-                record(Finding::Directive("auto-map", "auto_map".into()), "", self.cx);
-            }
-            map.next_value_seed(Watch { cx: self.cx, key: Some(key) })?;
-        }
-        Ok(())
     }
 }
 

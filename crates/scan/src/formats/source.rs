@@ -20,15 +20,23 @@ fn source(code: &str, when: &str, callable: &str, rendering: &str) -> FactKind {
     }
 }
 
-/// Records what a text is and does as source.
-pub(super) fn read(text: &[u8], signs: bool, cx: &mut Cx<'_>) {
+/// Records what a text is and does as source; true if it is Python.
+pub(super) fn read(text: &[u8], signs: bool, cx: &mut Cx<'_>) -> bool {
     let reading = |code: &str| FactKind::Reading { code: code.into() };
     if text.len() > ALWAYS && !signs {
-        return cx.fact(None, reading("not-python"));
+        cx.fact(None, reading("not-python"));
+        return false;
     }
-    match python::analyse(text) {
-        Ok(found) => {
+    let read = python::analyse(text);
+    let python = read.is_ok();
+    match read {
+        Ok((found, defines)) => {
             cx.fact(None, reading("python"));
+            // A configuration may name one of them. Members of archives are named by none.
+            let defines = defines.map_or_else(|| "*".to_string(), |names| names.join(" "));
+            if cx.is_outer() && !defines.is_empty() {
+                cx.fact(None, source("defines", "", "", &defines));
+            }
             for f in found {
                 cx.fact(Some(f.offset), source(f.code, f.when.name(), &f.callable, &f.rendering));
             }
@@ -42,6 +50,7 @@ pub(super) fn read(text: &[u8], signs: bool, cx: &mut Cx<'_>) {
     if text.len() <= INSTRUCTIONS {
         instructions::read(&String::from_utf8_lossy(text), &mut |f| cx.fact(None, f));
     }
+    python
 }
 
 /// A notebook: each code cell is a member, source as if it were a module.

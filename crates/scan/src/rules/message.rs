@@ -1,6 +1,6 @@
 //! Facts as sentences.
 
-use wb_verdict::{CallClass, CallUse, Fact, FactKind, Finding, How, Rule};
+use wb_verdict::{CallClass, CallUse, Fact, FactKind, Finding, How, OwnCode, Rule};
 
 /// A finding of `rule` for `fact`.
 pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
@@ -15,7 +15,14 @@ pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
         message,
         evidence,
         call: call_use(&fact.kind),
+        names: own_code(&fact.kind),
     }
+}
+
+fn own_code(kind: &FactKind) -> Option<OwnCode> {
+    let FactKind::Names { code, module, name, .. } = kind else { return None };
+    let or_installed = super::directive::or_installed(code);
+    Some(OwnCode { module: module.clone(), name: name.clone(), or_installed })
 }
 
 fn call_use(kind: &FactKind) -> Option<CallUse> {
@@ -77,9 +84,10 @@ fn say(kind: &FactKind) -> (String, String) {
             };
             (what.into(), detail.clone())
         }
-        FactKind::Directive { code, detail } => {
-            (format!("this file names code to run or fetch: {}", words(code)), coded(code, detail))
+        FactKind::Names { module, detail, .. } => {
+            (format!("this configuration names code of its own repository: {module}.py"), detail.clone())
         }
+        FactKind::Directive { code, detail } => (directive(code), coded(code, detail)),
         FactKind::Hidden { code, detail } => {
             (format!("this file hides a {code} where data is expected"), coded(code, detail))
         }
@@ -122,6 +130,23 @@ fn call_message(callable: &str, how: How, class: &CallClass) -> String {
         (_, How::Indirect) => format!("loading this pickle calls {name} through another callable"),
         _ => format!("loading this pickle calls {name}"),
     }
+}
+
+fn directive(code: &str) -> String {
+    let what = match code {
+        "code-elsewhere" => "this configuration takes code from another repository",
+        "code-name-odd" => "this configuration names code in a way that no library writes",
+        "hydra-target-known" => "this configuration makes an object of a framework's class",
+        "imported-module" => "reading this configuration imports a module that it names",
+        "remote-code" => "this configuration grants itself the trust that its user should give",
+        "trust-flag" => "this configuration asks for code that comes with a model to be trusted",
+        "config-environment" => "this configuration takes a value from the environment",
+        "config-resolver" => "this configuration takes a credential or a computed value while it is read",
+        "yaml-python-tag" => "reading this yaml with an unsafe loader makes objects of any class",
+        "index-shard-odd" => "this index names something that is no file beside it",
+        _ => return format!("this file names code to run or fetch: {}", words(code)),
+    };
+    what.into()
 }
 
 fn source(code: &str, when: &str, callable: &str) -> String {

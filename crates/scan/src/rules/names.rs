@@ -15,6 +15,8 @@ pub(super) enum Role {
     Environment,
     /// Read by mlflow when a model is loaded.
     MlModel,
+    /// Read as YAML.
+    Yaml,
     /// Run by a shell, make or docker when a person starts it.
     Script,
     /// Read as an instruction by some other tool.
@@ -26,7 +28,7 @@ pub(super) enum Role {
 impl Role {
     /// True for names under which text is expected to be code.
     pub(super) fn is_code(self) -> bool {
-        self != Self::Document
+        !matches!(self, Self::Document | Self::Yaml)
     }
 }
 
@@ -50,6 +52,7 @@ fn of_name(path: &str) -> Role {
         "py" | "pyw" => return Role::Python,
         "ipynb" => return Role::Notebook,
         "sh" | "bash" | "zsh" => return Role::Script,
+        "yaml" | "yml" if !matches!(stem, "conda" | "environment" | "python_env") => return Role::Yaml,
         "bat" | "cmd" | "ps1" | "pl" | "rb" | "lua" | "js" | "mjs" => return Role::Instruction,
         "txt" if stem.starts_with("requirements") || stem.ends_with("requirements") => {
             return Role::Requirements;

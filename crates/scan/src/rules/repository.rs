@@ -197,7 +197,7 @@ pub(super) fn rule(code: &str, when: &str, place: &Location, name: &str) -> Opti
             "script-attack" => Some(&ATTACK),
             _ => None,
         },
-        Role::Instruction | Role::Document => None,
+        Role::Instruction | Role::Document | Role::Yaml => None,
     }
 }
 
@@ -221,7 +221,7 @@ fn python(code: &str, when: &str) -> Option<&'static Rule> {
         "file-change" if used => &FILES,
         "unread" => &super::unsupported::SOURCE,
         code if code.starts_with("requirement-") || code.starts_with("script-") => return None,
-        "loader-module" | "model-code" | "notebook" => return None,
+        "loader-module" | "model-code" | "notebook" | "defines" => return None,
         _ => &NOTE,
     })
 }
@@ -233,6 +233,7 @@ pub(super) fn reading(code: &str, place: &Location, name: &str) -> Option<&'stat
         (Role::Python, "not-python") => Some(&super::unsupported::SOURCE),
         (Role::Script, "text") => Some(&OPT_IN),
         (Role::Instruction, "text") => Some(&super::unsupported::SOURCE),
+        (Role::Yaml | Role::MlModel, "yaml-unread") => Some(&super::unsupported::SOURCE),
         _ => None,
     }
 }

@@ -69,8 +69,8 @@ pub(crate) enum Unread {
 /// Most things told of one module.
 const MAX_FOUND: usize = 200;
 
-/// What a module does.
-pub(crate) fn analyse(source: &[u8]) -> Result<Vec<Found>, Unread> {
+/// What a module does, and the names that it binds at its top level, if they can be listed.
+pub(crate) fn analyse(source: &[u8]) -> Result<(Vec<Found>, Option<Vec<String>>), Unread> {
     if let Some(encoding) = declared_encoding(source).filter(|e| !is_transparent(e)) {
         return Err(Unread::TooMuch(format!(
             "the source is in the encoding {encoding}, which can hide code"
@@ -78,22 +78,42 @@ pub(crate) fn analyse(source: &[u8]) -> Result<Vec<Found>, Unread> {
     }
     // Legacy encodings: what is not ASCII stands in texts and comments only, so any character does.
     let lossy = String::from_utf8_lossy(source);
-    let mut found = text(lossy.trim_start_matches('\u{feff}'), &Default::default(), 0)?;
+    let code = lossy.trim_start_matches('\u{feff}');
+    let module = parse(code)?;
+    // Names can be bound by other means: then there is no list.
+    let computed =
+        ["globals", "exec", "vars", "setattr", "sys.modules", "locals"].iter().any(|w| code.contains(w));
+    let defines = defines(&module.body).filter(|_| !computed);
+    let mut found = walk::module(code, &module.body, &Default::default(), 0)?;
     found.sort_by(|a, b| b.when.cmp(&a.when).then(a.offset.cmp(&b.offset)));
     found.dedup_by(|a, b| {
         a.code == b.code && a.callable == b.callable && a.when == b.when && a.rendering == b.rendering
     });
     found.truncate(MAX_FOUND);
-    Ok(found)
+    Ok((found, defines))
+}
+
+/// Names bound at the top level. `None` where more can appear: star imports, a `__getattr__`, too many.
+fn defines(body: &[wb_python::ast::Stmt]) -> Option<Vec<String>> {
+    const MAX: usize = 300;
+    let symbols = wb_python::Symbols::of("", body);
+    let listed =
+        symbols.stars.is_empty() && symbols.names.len() <= MAX && !symbols.names.contains_key("__getattr__");
+    let mut names: Vec<String> = symbols.names.keys().map(|n| n.to_string()).collect();
+    names.sort();
+    listed.then_some(names)
 }
 
 /// The same for text met on the way (`exec("…")`), with the names known there.
 fn text(source: &str, names: &walk::Names, depth: u32) -> Result<Vec<Found>, Unread> {
-    let module = wb_python::parse(source.as_bytes(), &Limits::default()).map_err(|e| match e.reason {
+    walk::module(source, &parse(source)?.body, names, depth)
+}
+
+fn parse(source: &str) -> Result<wb_python::ast::ModModule, Unread> {
+    wb_python::parse(source.as_bytes(), &Limits::default()).map_err(|e| match e.reason {
         Reason::Syntax(_) | Reason::NotText => Unread::NotPython,
         Reason::TooLarge | Reason::TooDeep => Unread::TooMuch(e.to_string()),
-    })?;
-    walk::module(source, &module.body, names, depth)
+    })
 }
 
 /// Encodings in which what looks like ASCII is ASCII. In others a byte may be a quote to one reader and half a letter to

@@ -1,7 +1,8 @@
 use super::{Unread, When, analyse};
 
 fn told(source: &str) -> Vec<(&'static str, When)> {
-    let mut out: Vec<_> = analyse(source.as_bytes()).unwrap().into_iter().map(|f| (f.code, f.when)).collect();
+    let mut out: Vec<_> =
+        analyse(source.as_bytes()).unwrap().0.into_iter().map(|f| (f.code, f.when)).collect();
     out.sort();
     out.dedup();
     out
@@ -150,4 +151,15 @@ fn what_is_no_python_or_hides_is_said() {
     assert!(analyse("(".repeat(5000).as_bytes()).is_err());
     let bomb = "x = 'a' * 1000\n".to_string() + &"x = x + x\n".repeat(60) + "exec(x)";
     assert!(analyse(bomb.as_bytes()).is_ok(), "a text that doubles is let go at its limit");
+}
+
+#[test]
+fn names_of_the_top_level() {
+    let names = |source: &str| analyse(source.as_bytes()).unwrap().1.map(|n| n.join(" "));
+    let source = "import torch\nfrom x import Y as Z\nclass Net: pass\ndef f():\n    class Inner: pass\ntry:\n    a = 1\nexcept E:\n    b = 2\n";
+    assert_eq!(names(source).as_deref(), Some("Net Z a b f torch"));
+    assert_eq!(names("print(1)").as_deref(), Some(""));
+    assert_eq!(names("from x import *\nclass Net: pass"), None);
+    assert_eq!(names("def __getattr__(n): return n"), None);
+    assert_eq!(names("globals()['Net'] = 1"), None);
 }

@@ -1,0 +1,68 @@
+//! What a `_target_` would call, and what a YAML tag of that kind would.
+//!
+//! Hydra imports the longest prefix that is a module, walks the rest by attributes and calls what it finds. A name that is
+//! neither proved harmless nor known as a class of a framework is a call of something uncatalogued.
+
+use super::super::directive::dangerous_name;
+use crate::catalogue;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// Classes that only compute, of exactly these names.
+static HARMLESS: LazyLock<HashSet<&str>> = LazyLock::new(|| lines(include_str!("targets/harmless.txt")));
+/// Classes of frameworks that configurations of published models name, of exactly these names. Nobody read them.
+static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| lines(include_str!("targets/known.txt")));
+
+fn lines(text: &'static str) -> HashSet<&'static str> {
+    text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect()
+}
+
+/// The code of the directive that a target is; `None` if it is harmless.
+pub(crate) fn code(target: &str) -> Option<&'static str> {
+    let target = target.trim();
+    if HARMLESS.contains(target) {
+        return None;
+    }
+    if KNOWN.contains(target) {
+        return Some("hydra-target-known");
+    }
+    Some(if dangerous_name(target) || effect(target) { "hydra-target-dangerous" } else { "hydra-target" })
+}
+
+/// True if the catalogue lists the name as dangerous.
+pub(crate) fn effect(dotted: &str) -> bool {
+    dotted.rsplit_once('.').is_some_and(|(module, name)| catalogue::is_listed_dangerous(module, name))
+}
+
+/// A Python identifier.
+pub(crate) fn is_identifier(s: &str) -> bool {
+    s.len() <= 200
+        && s.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && s.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_names_only() {
+        assert_eq!(code("torch.nn.Linear"), None);
+        assert_eq!(code("torch.nn.LinearX"), Some("hydra-target"));
+        assert_eq!(code("torch.nn.Linear.__init__.__globals__"), Some("hydra-target-dangerous"));
+        assert_eq!(code("nemo.collections.asr.modules.ConformerEncoder"), Some("hydra-target-known"));
+        assert_eq!(code("nemo.collections.asr.modules.os.system"), Some("hydra-target-dangerous"));
+        assert_eq!(code("torch.load"), Some("hydra-target-dangerous"));
+        assert_eq!(code("torch.hub.load"), Some("hydra-target-dangerous"));
+        assert_eq!(code("hydra.utils.instantiate"), Some("hydra-target-dangerous"));
+        assert_eq!(code("mine.make"), Some("hydra-target"));
+    }
+
+    #[test]
+    fn no_list_holds_a_dangerous_name() {
+        for name in HARMLESS.iter().chain(KNOWN.iter()) {
+            assert!(!dangerous_name(name) && !effect(name), "{name}");
+            assert!(name.split('.').all(is_identifier), "{name}");
+        }
+    }
+}
