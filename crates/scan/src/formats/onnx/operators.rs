@@ -45,30 +45,37 @@ pub(super) fn normal(domain: &str) -> &str {
     if domain.is_empty() { "ai.onnx" } else { domain }
 }
 
-fn known() -> &'static (HashSet<(&'static str, &'static str)>, HashSet<&'static str>) {
-    static LIST: OnceLock<(HashSet<(&str, &str)>, HashSet<&str>)> = OnceLock::new();
+/// The published operators, by domain and name.
+#[derive(Default)]
+struct Published {
+    operators: HashSet<(&'static str, &'static str)>,
+    domains: HashSet<&'static str>,
+}
+
+fn published() -> &'static Published {
+    static LIST: OnceLock<Published> = OnceLock::new();
     LIST.get_or_init(|| {
-        let (mut operators, mut domains, mut domain) = (HashSet::new(), HashSet::new(), "");
+        let (mut all, mut domain) = (Published::default(), "");
         for line in include_str!("operators.txt").lines().filter(|l| !l.starts_with('#')) {
             match line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 Some(name) => {
                     domain = name;
-                    domains.insert(name);
+                    all.domains.insert(name);
                 }
                 None => {
-                    operators.insert((domain, line));
+                    all.operators.insert((domain, line));
                 }
             }
         }
-        (operators, domains)
+        all
     })
 }
 
 /// What `domain::op` does, where no function of the model has that name.
 pub(super) fn kind(domain: &str, op: &str) -> Kind {
     let domain = normal(domain);
-    let (operators, domains) = known();
-    if operators.contains(&(domain, op)) {
+    let published = published();
+    if published.operators.contains(&(domain, op)) {
         return Kind::Plain;
     }
     for (names, kind) in
@@ -78,7 +85,7 @@ pub(super) fn kind(domain: &str, op: &str) -> Kind {
             return kind;
         }
     }
-    if domains.contains(domain) { Kind::Unknown } else { Kind::Custom }
+    if published.domains.contains(domain) { Kind::Unknown } else { Kind::Custom }
 }
 
 #[cfg(test)]

@@ -58,13 +58,13 @@ impl Trees {
     /// It ends.
     pub(super) fn close(&mut self) {
         self.path.pop();
-        if self.tree.as_ref().is_some_and(|(depth, _)| *depth == self.path.len()) {
-            if let Some((_, tree)) = self.tree.take()
-                && self.problems.len() < 20
-                && let Some(what) = tree.wrong()
-            {
-                self.problems.push(format!("tree {}: {what}", self.count - 1));
-            }
+        let ended = self.tree.as_ref().is_some_and(|(depth, _)| *depth == self.path.len());
+        if ended
+            && let Some((_, tree)) = self.tree.take()
+            && self.problems.len() < 20
+            && let Some(what) = tree.wrong()
+        {
+            self.problems.push(format!("tree {}: {what}", self.count - 1));
         }
     }
 

@@ -166,7 +166,7 @@ impl Reader {
         let (kind, count) = self.head()?;
         if let (Some(width), Some(n)) = (kind.and_then(width), count) {
             let start = self.at;
-            let bytes = n.checked_mul(width).unwrap_or(u64::MAX);
+            let bytes = n.saturating_mul(width);
             self.skip(bytes, cx)?;
             if wanted && let Some(kind) = kind {
                 cx.budget.memory(trees.held().saturating_add(n * 8))?;
