@@ -146,7 +146,7 @@ impl<'g> Index<'g> {
             let mut known = false;
             if let Some((function, f, k)) = self.argument(scope, name) {
                 known = true;
-                self.from_callers(function, f, k, &mut out, &mut todo);
+                self.argument_origin(function, f, k, &mut out, &mut todo);
             }
             if scope.is_none() && self.assets.contains(name) {
                 out.asset = true;
@@ -243,7 +243,7 @@ impl<'g> Index<'g> {
     }
 
     /// An argument is what callers give, what loaders bind, or else whatever a user calls the function with.
-    fn from_callers(
+    fn argument_origin(
         &self,
         function: &'g Function,
         f: usize,
