@@ -232,8 +232,21 @@ impl<'a> Builder<'_, 'a> {
         direct: &mut Vec<Ancestor<'a>>,
         lines: &mut Vec<Vec<Ancestor<'a>>>,
     ) -> Result<(), String> {
+        // `six.with_metaclass(Meta, A, B)`: the bases are A and B.
+        if let Expr::Call(call) = base
+            && depth > 0
+            && dotted(&call.func).is_some_and(|d| d.ends_with("with_metaclass"))
+            && let [meta, bases @ ..] = &*call.arguments.args
+        {
+            self.metaclass_in(class.module, meta)?;
+            return bases.iter().try_for_each(|b| self.base(class, b, depth - 1, direct, lines));
+        }
         let mut found = Vec::new();
         self.ancestors(class.module, base, depth, &mut found)?;
+        // Exceptions are one entry of the table.
+        if found.iter().all(|a| matches!(a, Ancestor::Known(_)) && direct.iter().any(|d| d.same(a))) && !found.is_empty() {
+            return Ok(());
+        }
         let mut found = found.into_iter();
         let Some(first) = found.next() else {
             let text = dotted(base).unwrap_or_else(|| "an expression".into());

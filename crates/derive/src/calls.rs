@@ -1,6 +1,6 @@
 //! Follows calls: into functions with source, by a reviewed table into those without.
 
-use crate::follow::{Frame, Proof, Step, container};
+use crate::follow::{Frame, Proof, Step, container, is_plain, is_shared};
 use crate::index::{Class, Meaning, Place};
 use crate::table::{Effect, effect};
 use crate::value::{Flow, Value};
@@ -44,6 +44,18 @@ pub fn instance_of(name: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// Functions of the table that call an argument: a key function, a replacement, a default.
+fn calls_arguments(name: &str) -> bool {
+    matches!(name, "builtins.sorted" | "builtins.max" | "builtins.min" | "builtins.next" | "re.sub")
+        || matches!(name, "re.Pattern().sub" | "collections.defaultdict")
+}
+
+/// Methods of containers that change them.
+const CHANGES: [&str; 16] = [
+    "append", "add", "insert", "extend", "update", "appendleft", "pop", "popitem", "popleft", "clear", "setdefault",
+    "remove", "discard", "sort", "reverse", "extendleft",
+];
 
 /// Values whose methods are those of built-in types, known by name.
 fn is_builtin(value: &Value<'_>) -> bool {
@@ -104,7 +116,8 @@ impl<'a> Proof<'_, '_, 'a> {
                 // Any number of arguments: enough of them for any parameter list that is followed.
                 let value = self.eval(&s.value, frame, flow)?;
                 let element = self.iterate(&value)?;
-                out.args.extend(std::iter::repeat_n(element, 12));
+                out.args.extend(std::iter::repeat_n(element.clone(), 12));
+                out.keywords.push((None, element));
             } else {
                 out.args.push(self.eval(arg, frame, flow)?);
             }
@@ -203,6 +216,20 @@ impl<'a> Proof<'_, '_, 'a> {
         Ok(out.unwrap_or(Value::ANY))
     }
 
+    /// Functions that call what they are given are given nothing that can be called, but for what the table has.
+    fn need_uncallable(&mut self, given: &Given<'a>, of: &str) -> Step {
+        for value in given.all().flat_map(Value::each) {
+            match &value {
+                Value::Outside(name) if effect(name) == Some(Effect::Literals) => {}
+                Value::Class(_) | Value::Function(..) | Value::Method(..) | Value::Outside(_) | Value::Super(..) => {
+                    return Err(format!("hands something to call to {of}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn plainly_decorated(
         &self,
         module: &'a crate::index::Module<'a>,
@@ -219,10 +246,10 @@ impl<'a> Proof<'_, '_, 'a> {
     fn instance(&mut self, class: &'a Class<'a>, given: &Given<'a>) -> Step<Value<'a>> {
         let mut plain = true;
         for value in given.all() {
-            // Literals if they can be held to be.
+            // Literals if they can be held to be. What can be called is none: the class may call it.
             if self.keys_of(value).is_some() {
                 self.need(value, "an argument")?;
-            } else if !matches!(value, Value::Class(_) | Value::Function(..) | Value::Outside(_)) {
+            } else {
                 plain = false;
             }
         }
@@ -242,6 +269,9 @@ impl<'a> Proof<'_, '_, 'a> {
     ) -> Step<Value<'a>> {
         if let Value::Any(Some(_)) = owner {
             self.need(owner, &format!("the method {name}"))?;
+        }
+        if CHANGES.contains(&name) && is_plain(owner) && is_shared(place, flow) {
+            return Err(format!("changes a container of the module's: {name}"));
         }
         let first = given.args.first();
         let default = given.args.get(1);
@@ -333,6 +363,7 @@ impl<'a> Proof<'_, '_, 'a> {
             // A format string reads attributes of what it is given.
             _ => {
                 given.all().try_for_each(|v| self.need(v, &format!("an argument of {name}")))?;
+                self.need_uncallable(given, name)?;
                 if matches!(owner, Value::State | Value::ThisDict | Value::Container(_)) {
                     return Err(format!("calls {name} of a container"));
                 }
@@ -365,9 +396,13 @@ impl<'a> Proof<'_, '_, 'a> {
             Some(Effect::Any) => Some(Value::Literal),
             Some(Effect::Literals) => {
                 given.all().try_for_each(|v| self.need(v, &format!("an argument of {name}")))?;
+                if calls_arguments(name) {
+                    self.need_uncallable(given, name)?;
+                }
                 Some(Value::Literal)
             }
             Some(Effect::Elements) => {
+                self.need_uncallable(given, name)?;
                 let mut values = Vec::new();
                 for value in given.all() {
                     values.push(self.iterate(value)?);
@@ -460,7 +495,8 @@ impl<'a> Proof<'_, '_, 'a> {
             ("builtins.type", [value]) => match value {
                 Value::This => self.class.map_or(Value::ANY, Value::Class),
                 Value::Made(class, _) => Value::Class(class),
-                _ => Value::Literal,
+                Value::Literal | Value::Text(_) | Value::Bool(_) => Value::Literal,
+                _ => Value::TypeOf,
             },
             ("builtins.getattr" | "builtins.hasattr", [owner, Value::Text(key), default @ ..]) => {
                 let value = self.attribute(owner, &key.clone(), flow)?;
@@ -510,7 +546,11 @@ impl<'a> Proof<'_, '_, 'a> {
                 let all: Vec<_> = given.keywords.iter().map(|(_, v)| v.clone()).collect();
                 self.container_of(&all)
             }
-            ("collections.defaultdict", [Value::Outside(_) | Value::Literal]) => Value::Literal,
+            ("collections.defaultdict", [Value::Outside(name)])
+                if matches!(&**name, "builtins.list" | "builtins.dict" | "builtins.set" | "builtins.int" | "builtins.float" | "builtins.str") =>
+            {
+                Value::Literal
+            }
             ("warnings.warn", args) => {
                 for value in args.iter().chain(given.keywords.iter().map(|(_, v)| v)) {
                     match value {
@@ -522,7 +562,7 @@ impl<'a> Proof<'_, '_, 'a> {
                 Value::Literal
             }
             ("typing.cast", [_, value]) => value.clone(),
-            ("functools.partial" | "weakref.ref", _) => Value::ANY,
+            ("functools.partial", _) | ("weakref.ref", [_]) => Value::ANY,
             ("builtins.super", []) => match (frame.owner, frame.first.clone()) {
                 (Some(owner), Some(this)) => Value::Super(owner, Box::new(this)),
                 _ => return Err("calls super() in a way that is not followed".into()),

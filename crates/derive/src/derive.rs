@@ -7,8 +7,10 @@ use crate::importing::Imports;
 use crate::index::{Class, Index, Meaning, Module, Place, Space};
 use crate::library::Library;
 use crate::prove::{Condition, Uses, class_uses, function_uses};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wb_python::Binding;
+use wb_python::ast::visitor::{Visitor, walk_expr, walk_stmt};
+use wb_python::ast::{Expr, Stmt};
 
 /// What was proved of one name in one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +19,12 @@ pub struct Row {
     pub uses: Vec<&'static str>,
     /// Any arguments will do; otherwise literals.
     pub any: bool,
+    /// The same, but for a call.
+    pub others_any: bool,
     /// Keys of the state at which it must hold literals; `*`: all keys must be texts.
     pub keys: Vec<String>,
+    /// The state must be a dict.
+    pub dict: bool,
 }
 
 /// The outcome for one library.
@@ -32,6 +38,22 @@ pub struct Derived {
     pub dangers: BTreeMap<(String, String), Reached>,
     /// Sources that were not parsed.
     pub failures: Vec<String>,
+    /// Names that are bound and not defined here: what they stand for in the library, as module and name; empty if
+    /// that is not known.
+    pub aliases: BTreeMap<(String, String), Vec<(String, String)>>,
+    /// All modules, and what a name can be there that no statement binds.
+    pub modules: BTreeMap<String, Unbound>,
+}
+
+/// What a name can be that no statement of its module binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbound {
+    /// Nothing: importing it fails.
+    Nothing,
+    /// What the module's `__getattr__` hands over: something of the library.
+    Lazy,
+    /// Anything: the module is compiled, not parsed, or imports all names of such a one.
+    Anything,
 }
 
 /// Stack of the thread that follows code: syntax trees are at most [`wb_python::Limits`] deep, calls 16.
@@ -65,6 +87,9 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
     let world = World::new(&index, patches);
     let imports = Imports::new(&index);
     let mut out = Derived::default();
+    let rebuilders = rebuilders(&modules);
+    let compiled = subject.compiled.iter().chain(subject.sources.keys());
+    out.modules = compiled.map(|m| (m.clone(), Unbound::Anything)).collect();
     for module in modules {
         let importable = match (imports.check(module.name), replaces_itself(module)) {
             (Ok(()), false) => Ok(()),
@@ -77,6 +102,7 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
             let bindings = &module.symbols.names[name];
             let defines = |b: &Binding<'_>| matches!(b, Binding::Class(_) | Binding::Function(_));
             if !bindings.iter().any(defines) {
+                out.aliases.insert((module.name.to_string(), name.to_string()), homes(&index, module, name));
                 continue;
             }
             if let Some(found) = danger(&index, module, bindings) {
@@ -89,10 +115,114 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
             }
             let meanings = index.lookup(module.name, name);
             one(&world, &imports, module, name, &meanings, &mut out);
+            // Functions that no class names when it is pickled are not called by honest streams.
+            if let Some(Some(row)) = out.rows.get_mut(&(module.name.to_string(), name.to_string()))
+                && row.uses == ["call"]
+                && bindings.iter().any(|b| matches!(b, Binding::Function(_)))
+                && !rebuilders.contains(name)
+            {
+                out.rows.insert((module.name.to_string(), name.to_string()), None);
+            }
+        }
+        let mut stars = BTreeSet::new();
+        let unbound = match starred(&index, module, &mut BTreeSet::new(), &mut stars) {
+            _ if module.symbols.names.contains_key("__getattr__") => Unbound::Lazy,
+            true => Unbound::Nothing,
+            false => Unbound::Anything,
+        };
+        out.modules.insert(module.name.to_string(), unbound);
+        for name in stars {
+            if !module.symbols.names.contains_key(name) {
+                out.aliases.insert((module.name.to_string(), name.to_string()), homes(&index, module, name));
+            }
         }
     }
     out.failures = index.failures();
     out
+}
+
+/// What a name that is not defined in its module stands for; nothing if that is not all of the same library.
+fn homes<'a>(index: &Index<'a>, module: &'a Module<'a>, name: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for meaning in index.lookup(module.name, name) {
+        match meaning {
+            Meaning::Here(Place::Class(c)) if c.module.library == 0 => {
+                out.push((c.module.name.to_string(), c.name.clone()));
+            }
+            Meaning::Here(Place::Function(m, def)) if m.library == 0 => {
+                out.push((m.name.to_string(), def.name.to_string()));
+            }
+            // Bound to nothing where an import failed.
+            Meaning::Here(Place::Value(_, wb_python::ast::Expr::NoneLiteral(_))) => {}
+            _ => return Vec::new(),
+        }
+    }
+    out
+}
+
+/// Collects what `from … import *` brings; false if some of it is not known.
+fn starred<'a>(
+    index: &Index<'a>,
+    module: &'a Module<'a>,
+    seen: &mut BTreeSet<&'a str>,
+    out: &mut BTreeSet<&'a str>,
+) -> bool {
+    if !seen.insert(module.name) {
+        return true;
+    }
+    let mut all = true;
+    for star in &module.symbols.stars {
+        match index.module(star) {
+            Some(other) => {
+                out.extend(other.symbols.names.keys().copied());
+                all &= starred(index, other, seen, out) && !other.symbols.names.contains_key("__getattr__");
+            }
+            None => all = false,
+        }
+    }
+    all
+}
+
+/// Names that methods and functions which pickle something mention.
+fn rebuilders<'a>(modules: &[&'a Module<'a>]) -> BTreeSet<&'a str> {
+    let mut found = Rebuilders { names: BTreeSet::new(), inside: false };
+    for module in modules {
+        module.tree.body.iter().for_each(|s| found.visit_stmt(s));
+    }
+    found.names
+}
+
+struct Rebuilders<'a> {
+    names: BTreeSet<&'a str>,
+    inside: bool,
+}
+
+impl<'a> Visitor<'a> for Rebuilders<'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        let before = self.inside;
+        if let Stmt::FunctionDef(def) = stmt {
+            let name = def.name.as_str();
+            self.inside |= name.contains("reduce") || name.contains("pickle");
+            if ["_rebuild", "_reconstruct", "_unpickle", "_restore"].iter().any(|p| name.starts_with(p)) {
+                self.names.insert(name);
+            }
+        }
+        walk_stmt(self, stmt);
+        self.inside = before;
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        let before = self.inside;
+        match expr {
+            Expr::Name(n) if self.inside => drop(self.names.insert(n.id.as_str())),
+            Expr::Attribute(a) if self.inside => drop(self.names.insert(a.attr.as_str())),
+            // `copyreg.pickle(Class, function)`
+            Expr::Call(c) => self.inside |= wb_python::dotted(&c.func).is_some_and(|d| d.ends_with(".pickle")),
+            _ => {}
+        }
+        walk_expr(self, expr);
+        self.inside = before;
+    }
 }
 
 /// What the function of this name, or making an instance of the class, does with an argument.
@@ -108,15 +238,6 @@ fn danger<'a>(index: &Index<'a>, module: &'a Module<'a>, bindings: &[Binding<'a>
         }
         _ => None,
     }
-}
-
-/// Judges the names of one wheel, which is not in the catalogue.
-///
-/// # Errors
-/// When the archive cannot be read as a wheel; says why.
-pub fn propose(name: &str, wheel: &[u8]) -> Result<Derived, String> {
-    let library = crate::wheel::read_wheel(name, "", wheel, "")?;
-    derive(&[&library])
 }
 
 /// `sys.modules[__name__] = …`
@@ -191,7 +312,7 @@ fn nested<'a>(
 }
 
 fn row(uses: &Uses, is_class: bool, imports: &Imports<'_, '_>) -> Row {
-    let mut row = Row { uses: Vec::new(), any: true, keys: Vec::new() };
+    let mut row = Row { uses: Vec::new(), any: true, others_any: true, keys: Vec::new(), dict: false };
     // A method that imports something at last does what that module does.
     let imported = uses.imports.iter().all(|m| imports.check(m).is_ok());
     let mut allow = |name: &'static str, proved: bool| {
@@ -216,12 +337,24 @@ fn row(uses: &Uses, is_class: bool, imports: &Imports<'_, '_>) -> Row {
     allow("setitem", made && uses.setitem);
     allow("additems", made && uses.additems);
     allow("hash", made && uses.hash);
-    row.any = uses.call != Some(Condition::Plain) && uses.new != Some(Condition::Plain);
+    row.others_any = uses.new != Some(Condition::Plain);
+    row.any = uses.call != Some(Condition::Plain) && row.others_any;
+    row.dict = uses.dict;
     row.keys = uses.build.iter().flatten().cloned().collect();
     row
 }
 
 impl Row {
+    /// The row under one condition for all its uses: states of any objects matter more than calls with literals.
+    pub fn settled(&self) -> Self {
+        let mut row = self.clone();
+        if !row.any && row.others_any && row.uses.contains(&"build") {
+            row.uses.retain(|u| *u != "call");
+            row.any = true;
+        }
+        row
+    }
+
     /// What holds for both.
     pub fn worst(&self, other: &Self) -> Self {
         let mut keys: Vec<String> = self.keys.iter().chain(&other.keys).cloned().collect();
@@ -230,7 +363,9 @@ impl Row {
         Self {
             uses: self.uses.iter().copied().filter(|u| other.uses.contains(u)).collect(),
             any: self.any && other.any,
+            others_any: self.others_any && other.others_any,
             keys,
+            dict: self.dict || other.dict,
         }
     }
 }

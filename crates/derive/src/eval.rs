@@ -3,6 +3,7 @@
 use crate::ancestry::Found;
 use crate::follow::{Frame, Proof, Step, container, join_keys};
 use crate::index::{Class, Meaning, Module, Place};
+use crate::known::Meta;
 use crate::value::{Flow, Keys, Value};
 use std::rc::Rc;
 use wb_python::ast::{BoolOp, CmpOp, Comprehension, Expr, InterpolatedStringElement, UnaryOp};
@@ -342,6 +343,9 @@ impl<'a> Proof<'_, '_, 'a> {
                     self.need(&owner, &format!("the attribute {name}"))?;
                     Value::Literal
                 }
+                Value::TypeOf if matches!(name, "__name__" | "__qualname__" | "__module__" | "__doc__") => {
+                    Value::Literal
+                }
                 Value::Class(class) => self.class_attribute(class, name, &owner)?,
                 Value::Module(module) => self.global_of(module, name),
                 Value::Outside(outside) => Value::Outside(format!("{outside}.{name}").as_str().into()),
@@ -367,6 +371,10 @@ impl<'a> Proof<'_, '_, 'a> {
         }
         let ancestry = self.world.ancestry(class);
         let ancestry = ancestry.as_ref().as_ref().map_err(Clone::clone)?;
+        // Names and values of members.
+        if ancestry.meta == Meta::Enum && matches!(name, "_value2member_map_" | "_member_names_") {
+            return Ok(Value::Literal);
+        }
         let mut out: Option<Value<'a>> = None;
         for found in ancestry.find(self.world.index, name) {
             let value = match found {

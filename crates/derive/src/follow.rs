@@ -91,6 +91,28 @@ pub struct Frame<'a> {
     pub first: Option<Value<'a>>,
     /// What it returned so far.
     pub returned: Option<Value<'a>>,
+    /// What held where it was left early: by `return`, or by an exception that somebody may catch.
+    pub exits: Option<Flow<'a>>,
+    /// What held where an exception was raised, since the innermost `try` began.
+    pub raised: Option<Flow<'a>>,
+    /// Of each loop around: what held where it was left or begun anew early.
+    pub loops: Vec<Option<Flow<'a>>>,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame of a function of `module`.
+    pub fn new(module: &'a Module<'a>, owner: Option<&'a Class<'a>>, first: Option<Value<'a>>) -> Self {
+        Self { module, owner, first, returned: None, exits: None, raised: None, loops: Vec::new() }
+    }
+}
+
+/// Both of what held before and what holds now.
+fn also<'a>(kept: &mut Option<Flow<'a>>, flow: &Flow<'a>) {
+    let open = Flow { ended: false, ..flow.clone() };
+    *kept = Some(match kept.take() {
+        Some(old) => old.join(open),
+        None => open,
+    });
 }
 
 impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
@@ -133,6 +155,13 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
         self.calls.pop();
         done.map_err(|e| format!("{}: {e}", def.name))?;
         let falls_through = !flow.ended;
+        // Whoever called goes on with what held at any way out.
+        if let Some(exits) = frame.exits.take() {
+            *flow = match falls_through {
+                true => exits.join(flow.clone()),
+                false => exits,
+            };
+        }
         flow.ended = false;
         Ok(match frame.returned.take() {
             Some(value) if falls_through => value.join(&Value::Literal),
@@ -155,7 +184,9 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
     fn statement(&mut self, stmt: &'a Stmt, frame: &mut Frame<'a>, flow: &mut Flow<'a>) -> Step {
         self.step()?;
         match stmt {
-            Stmt::Pass(_) | Stmt::Global(_) | Stmt::Nonlocal(_) => {}
+            Stmt::Pass(_) => {}
+            // It is named so to be assigned to: what other code relies on would change for good.
+            Stmt::Global(_) | Stmt::Nonlocal(_) => return Err("changes a global".into()),
             Stmt::Expr(s) => drop(self.eval(&s.value, frame, flow)?),
             Stmt::Return(s) => {
                 let value = match &s.value {
@@ -163,6 +194,7 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
                     None => Value::Literal,
                 };
                 frame.returned = Some(frame.returned.take().map_or(value.clone(), |old| old.join(&value)));
+                also(&mut frame.exits, flow);
                 flow.ended = true;
             }
             Stmt::Raise(s) => {
@@ -170,9 +202,16 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
                     // `raise TypeError(…)` makes the exception; whoever reports it may print it.
                     self.eval(part, frame, flow)?;
                 }
+                also(&mut frame.exits, flow);
+                also(&mut frame.raised, flow);
                 flow.ended = true;
             }
-            Stmt::Break(_) | Stmt::Continue(_) => flow.ended = true,
+            Stmt::Break(_) | Stmt::Continue(_) => {
+                if let Some(around) = frame.loops.last_mut() {
+                    also(around, flow);
+                }
+                flow.ended = true;
+            }
             Stmt::Assign(s) => {
                 let value = self.eval(&s.value, frame, flow)?;
                 for target in &s.targets {
@@ -255,6 +294,7 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
             Stmt::Try(s) => {
                 // An exception can leave the body anywhere: what held before or after each statement can hold.
                 let mut thrown = flow.clone();
+                let outer = frame.raised.take();
                 for stmt in &s.body {
                     if flow.ended {
                         break;
@@ -263,6 +303,11 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
                     let mut after = flow.clone();
                     after.ended = false;
                     thrown = thrown.join(after);
+                }
+                if let Some(raised) = std::mem::replace(&mut frame.raised, outer) {
+                    // Caught here, or by a `try` around.
+                    also(&mut frame.raised, &raised);
+                    thrown = thrown.join(raised);
                 }
                 if !flow.ended {
                     self.block(&s.orelse, frame, flow)?;
@@ -356,9 +401,15 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
     ) -> Step {
         for round in 0..=MAX_ROUNDS {
             let mut once = flow.clone();
-            body(self, frame, &mut once)?;
+            frame.loops.push(None);
+            let done = body(self, frame, &mut once);
+            let left = frame.loops.pop().flatten();
+            done?;
             // `break` and `continue` leave the body with what was set until then.
             once.ended = false;
+            if let Some(left) = left {
+                once = once.join(left);
+            }
             let joined = flow.clone().join(once);
             if joined.same(flow) {
                 return Ok(());
@@ -436,6 +487,9 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
         flow: &mut Flow<'a>,
     ) -> Step {
         for owner in owner.each() {
+            if is_plain(&owner) && is_shared(place, flow) {
+                return Err("changes a container of the module's".into());
+            }
             match (&owner, key) {
                 (Value::ThisDict, Value::Text(key)) => {
                     flow.attributes.insert(key.to_string(), value.clone());
@@ -494,7 +548,11 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
             Expr::Subscript(s) => {
                 let key = self.eval(&s.slice, frame, flow)?;
                 self.need(&key, "a hash")?;
-                match self.eval(&s.value, frame, flow)? {
+                let owner = self.eval(&s.value, frame, flow)?;
+                if owner.each().iter().any(is_plain) && is_shared(&s.value, flow) {
+                    return Err("changes a container of the module's".into());
+                }
+                match owner {
                     Value::State | Value::ThisDict | Value::Literal | Value::Container(_) => Ok(()),
                     other => self.need(&other, "an item"),
                 }
@@ -538,4 +596,25 @@ pub fn container<'a>(keys: Option<Rc<Keys>>) -> Value<'a> {
 fn is_items_call(expr: &Expr) -> bool {
     matches!(expr, Expr::Call(c) if c.arguments.args.is_empty()
         && matches!(&*c.func, Expr::Attribute(a) if matches!(a.attr.as_str(), "items" | "iteritems")))
+}
+
+/// Data that may be a container.
+pub fn is_plain(value: &Value<'_>) -> bool {
+    matches!(value, Value::Literal | Value::Container(_) | Value::Any(Some(_)))
+}
+
+/// Is what an expression names there before and after the call: a global of the module, something of another module?
+pub fn is_shared(place: &Expr, flow: &Flow<'_>) -> bool {
+    match place {
+        Expr::Name(n) => !flow.locals.contains_key(n.id.as_str()),
+        Expr::Attribute(a) => is_shared(&a.value, flow),
+        Expr::Subscript(s) => is_shared(&s.value, flow),
+        // What a function hands out may be kept by it.
+        Expr::Call(call) => match &*call.func {
+            Expr::Attribute(a) => is_shared(&a.value, flow),
+            Expr::Name(n) => !matches!(n.id.as_str(), "dict" | "list" | "set" | "super" | "vars"),
+            _ => true,
+        },
+        _ => false,
+    }
 }

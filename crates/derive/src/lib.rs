@@ -14,12 +14,13 @@ mod known;
 mod library;
 mod objects;
 mod prove;
+mod reviewed;
 mod sinks;
 mod table;
 mod value;
 mod wheel;
 
 pub use danger::Reached;
-pub use derive::{Derived, Row, derive, propose};
+pub use derive::{Derived, Row, Unbound, derive};
 pub use library::{Library, Source};
 pub use wheel::read_wheel;

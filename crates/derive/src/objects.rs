@@ -4,6 +4,7 @@ use crate::ancestry::Found;
 use crate::calls::full_name;
 use crate::follow::{Frame, Proof, Step, container, join_keys, scatter};
 use crate::index::{Class, Index, Module};
+use crate::reviewed::{Does, reviewed};
 use crate::value::{Flow, Keys, Value};
 use std::rc::Rc;
 use wb_python::ast::StmtFunctionDef;
@@ -429,6 +430,8 @@ impl<'a> Proof<'_, '_, 'a> {
                 Value::State | Value::ThisDict => Value::ANY,
                 Value::Container(keys) => Value::Any(keys.clone()),
                 Value::OutsideMade(_) => return Err("iterates over something else".into()),
+                // Members, or whatever a foreign object yields.
+                Value::Class(_) | Value::Outside(_) | Value::Module(_) => Value::ANY,
                 other => {
                     self.need(other, "iteration")?;
                     Value::Literal
@@ -467,6 +470,16 @@ impl<'a> Proof<'_, '_, 'a> {
         keywords: &[(Option<String>, Value<'a>)],
         flow: &mut Flow<'a>,
     ) -> Step<Value<'a>> {
+        if let Some(class) = owner
+            && matches!(receiver, Some(Value::This))
+            && let (Some(Does::Sets), [key, value]) = (reviewed(&class.full_name(), &def.name), args)
+        {
+            match key {
+                Value::Text(key) => drop(flow.attributes.insert(key.to_string(), value.clone())),
+                _ => scatter(flow, value.clone()),
+            }
+            return Ok(Value::Literal);
+        }
         let mut positional: Vec<Value<'a>> = receiver.iter().cloned().chain(args.iter().cloned()).collect();
         let parameters = &def.parameters;
         let mut locals = std::collections::HashMap::new();
@@ -484,6 +497,8 @@ impl<'a> Proof<'_, '_, 'a> {
                 keywords.iter().find(|(n, _)| n.as_deref() == Some(name)).map(|(_, v)| v.clone())
             });
             let value = match (given, &parameter.default) {
+                // With `*values` before it, whether it is given is not sure.
+                (Some(value), Some(default)) if spread.is_some() => value.join(&self.constant(module, default)),
                 (Some(value), _) => value,
                 (None, Some(default)) => {
                     let default = self.constant(module, default);
@@ -517,7 +532,7 @@ impl<'a> Proof<'_, '_, 'a> {
         }
         let outer = std::mem::replace(&mut flow.locals, locals);
         // Inside, `state` may be a name for something else: what was put into it stays with it.
-        let mut frame = Frame { module, owner, first, returned: None };
+        let mut frame = Frame::new(module, owner, first);
         let result = self.run(def, &mut frame, flow);
         flow.locals = outer;
         result
@@ -545,6 +560,9 @@ fn is_function_wrapper<'a>(module: &'a Module<'a>, def: &'a StmtFunctionDef, ind
         // Descriptors that are only read (sklearn/utils/_available_if.py, metaestimators.py).
         const ONLY_READ: [&str; 2] = [".available_if", ".if_delegate_has_method"];
         index.resolve(module, callee).iter().all(|m| match m {
+            crate::index::Meaning::Here(crate::index::Place::Class(class)) => {
+                std::ptr::eq(callee, &d.expression) && only_reads(index, class, 4)
+            }
             m if full_name(m).is_some_and(|n| ONLY_READ.iter().any(|e| n.ends_with(e))) => true,
             crate::index::Meaning::Here(crate::index::Place::Function(_, maker)) => {
                 // A function whose last statement returns a function defined in it, at one or two levels.
@@ -573,4 +591,21 @@ fn is_function_wrapper<'a>(module: &'a Module<'a>, def: &'a StmtFunctionDef, ind
             }),
         })
     })
+}
+
+/// A class of descriptors without `__set__`: properties that are only read, or plain descriptors that give way.
+fn only_reads<'a>(index: &Index<'a>, class: &'a Class<'a>, depth: u32) -> bool {
+    use crate::index::{Meaning, Place};
+    const SETS: [&str; 5] = ["__set__", "__delete__", "__new__", "__setattr__", "__getattribute__"];
+    let bases = class.def.arguments.iter().flat_map(|a| a.args.iter());
+    depth > 0
+        && SETS.iter().all(|n| !class.body.names.contains_key(n))
+        && class.def.arguments.iter().all(|a| a.keywords.is_empty())
+        && class.def.decorator_list.is_empty()
+        && bases.flat_map(|b| index.resolve(class.module, b)).all(|m| match &m {
+            Meaning::Here(Place::Class(base)) => {
+                base.full_name() == "functools.cached_property" || only_reads(index, base, depth - 1)
+            }
+            m => matches!(full_name(m).as_deref(), Some("builtins.property" | "builtins.object" | "functools.cached_property")),
+        })
 }

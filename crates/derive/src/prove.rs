@@ -19,6 +19,8 @@ pub struct Uses {
     pub call: Option<Condition>,
     /// Setting the state: the keys at which it must hold literals, `*` if all its keys must be texts.
     pub build: Option<Keys>,
+    /// The state must be a dict: of a tuple the second half would be set through properties.
+    pub dict: bool,
     /// As a key or a member of a set.
     pub hash: bool,
     /// `append` and `extend`.
@@ -111,10 +113,11 @@ pub fn class_uses<'a>(world: &World<'_, 'a>, class: &'a Class<'a>) -> Uses {
     }
     if matches!(ancestry.meta, Meta::Plain | Meta::NamedTuple) {
         match state(world, class, ancestry) {
-            Ok((wanted, imports)) => {
+            Ok((wanted, imports, dict)) => {
                 keys.extend(wanted);
                 out.imports.extend(imports);
                 out.build = Some(keys.clone());
+                out.dict = dict;
             }
             Err(e) => out.why.push(("build", e)),
         }
@@ -248,8 +251,9 @@ fn state<'a>(
     world: &World<'_, 'a>,
     class: &'a Class<'a>,
     ancestry: &Ancestry<'a>,
-) -> Step<(Keys, BTreeSet<String>)> {
+) -> Step<(Keys, BTreeSet<String>, bool)> {
     let mut proof = Proof::new(world, Some(class), true);
+    let mut dict = false;
     for name in ["__getattribute__", "__dict__"] {
         if proof.overrides(name) {
             return Err(format!("defines {name}"));
@@ -280,10 +284,19 @@ fn state<'a>(
             }
         }
         proof.keys.remove("__setstate__");
-        // The second half of a state is set attribute by attribute.
-        proof.write(None, Value::ANY, false, &mut Flow::default())?;
+        // The second half of a state is set attribute by attribute; a dict goes straight into `__dict__`.
+        let mut setting = Proof::new(world, Some(class), true);
+        match setting.write(None, Value::ANY, false, &mut Flow::default()) {
+            Ok(()) => {
+                let (keys, imports) = finish(setting);
+                proof.keys.extend(keys);
+                proof.imports.extend(imports);
+            }
+            Err(_) => dict = true,
+        }
     }
-    Ok(finish(proof))
+    let (keys, imports) = finish(proof);
+    Ok((keys, imports, dict))
 }
 
 fn new<'a>(
@@ -330,9 +343,18 @@ fn call<'a>(
     condition: Condition,
 ) -> Step<Made<'a>> {
     match ancestry.meta {
-        // A look-up among the members, by value.
-        Meta::Enum if condition == Condition::Plain && !overrides(ancestry, "_missing_") => {
-            return Ok(Made { flow: Flow::default(), imports: BTreeSet::new(), is_own: true });
+        // A look-up among the members, by value; the class is asked for what is none.
+        Meta::Enum if condition == Condition::Plain => {
+            let mut proof = Proof::new(world, Some(class), false);
+            for found in ancestry.find(world.index, "_missing_") {
+                let Found::Function(c, def) = found else { return Err("_missing_ is computed".into()) };
+                if decoration(c.module, def, world.index) != Decoration::Class {
+                    return Err("_missing_ is decorated".into());
+                }
+                let (this, given) = (Some(Value::Class(class)), [condition.value()]);
+                proof.invoke(Some(c), c.module, def, this, &given, &[], &mut Flow::default())?;
+            }
+            return Ok(Made { flow: Flow::default(), imports: proof.imports, is_own: true });
         }
         Meta::Enum => return Err("looks a member up by an object it is given".into()),
         Meta::Plain | Meta::NamedTuple => {}

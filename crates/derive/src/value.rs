@@ -30,6 +30,8 @@ pub enum Value<'a> {
     This,
     /// Its `__dict__`.
     ThisDict,
+    /// The class of an object that the stream made: it can be compared and named, not called or asked.
+    TypeOf,
     /// A class.
     Class(&'a Class<'a>),
     /// A function.
@@ -73,14 +75,15 @@ impl<'a> Value<'a> {
     fn same(&self, other: &Self) -> bool {
         use Value::{
             Any, Bool, Class, Container, Function, Literal, Made, Method, Module, OneOf, Outside,
-            OutsideMade, State, StateKey, Super, Text, This, ThisDict,
+            OutsideMade, State, StateKey, Super, Text, This, ThisDict, TypeOf,
         };
         match (self, other) {
             (Literal, Literal)
             | (State, State)
             | (StateKey, StateKey)
             | (This, This)
-            | (ThisDict, ThisDict) => true,
+            | (ThisDict, ThisDict)
+            | (TypeOf, TypeOf) => true,
             (Text(a), Text(b)) | (Module(a), Module(b)) | (Outside(a), Outside(b)) => a == b,
             (Bool(a), Bool(b)) => a == b,
             (Any(a), Any(b)) | (Container(a), Container(b)) => a == b,

@@ -127,7 +127,8 @@ impl Row {
                 };
                 // Of a condition on arguments and one on states neither is the weaker.
                 let both = [old.args, new.args];
-                if both.contains(&Args::Versioned) && !both.contains(&Args::Any) && both[0] != both[1] {
+                let on_states = both.iter().any(|a| matches!(a, Args::Versioned | Args::DictState));
+                if on_states && !both.contains(&Args::Any) && both[0] != both[1] {
                     old.uses = 0;
                 }
                 if strict(new.args) > strict(old.args) {

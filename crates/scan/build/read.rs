@@ -155,8 +155,8 @@ pub fn derived(tables: &mut Tables, text: &str) -> Result {
             derived: true,
             versions: versions.trim().into(),
         };
-        if !matches!(new.args, Args::Any | Args::Plain | Args::Inert | Args::Versioned) {
-            let what = format!("{predicate:?} cannot be derived; any, plain, inert or versioned expected");
+        if !matches!(new.args, Args::Any | Args::Plain | Args::Inert | Args::Versioned | Args::DictState) {
+            let what = format!("{predicate:?} cannot be derived; any, plain, inert, versioned or dict-state expected");
             return Err(on(line, &what));
         }
         if new.uses != 0 {

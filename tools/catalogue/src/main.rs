@@ -85,8 +85,18 @@ fn main() -> Result<()> {
                     }
                 }
             }
+            let mut tables: Vec<output::Table> = Vec::new();
             for pin in pins.iter().filter(|p| wanted(&p.name)) {
-                let mut table = output::Table::new(&pin.name, &pin.modules);
+                let at = match tables.iter().position(|t| t.shares(&pin.modules)) {
+                    Some(at) => {
+                        tables[at].join(&pin.name, &pin.modules);
+                        at
+                    }
+                    None => {
+                        tables.push(output::Table::new(&pin.name, &pin.modules));
+                        tables.len() - 1
+                    }
+                };
                 for artefact in &pin.artefacts {
                     let Some(library) = pins::open(&cli.cache, pin, artefact)? else {
                         eprintln!("{} {}: not in the cache, or no wheel", pin.name, artefact.version);
@@ -95,8 +105,10 @@ fn main() -> Result<()> {
                     let mut all = vec![&library];
                     all.extend(foundations.iter().filter(|f| f.name != pin.name));
                     all.push(&newest);
-                    table.add(&artefact.version, &all, &mut reasons)?;
+                    tables[at].add(&artefact.version, &all, &mut reasons)?;
                 }
+            }
+            for table in &tables {
                 table.write(&out)?;
             }
             if let Some(path) = refused {

@@ -1,40 +1,54 @@
 //! The tables: one file a distribution, sorted, so that a change shows in a diff.
 
 use anyhow::{Context, Result, anyhow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::path::Path;
-use wb_derive::{Library, Row, derive};
+use wb_derive::{Derived, Library, Reached, Row, Unbound, derive};
 
 /// Raised when the same sources give other rows.
-const TOOL: u32 = 1;
+const TOOL: u32 = 2;
+
+type Name = (String, String);
 
 /// What several versions of one distribution have in common.
 pub struct Table {
     distribution: String,
     modules: Vec<String>,
-    versions: Vec<String>,
-    /// What holds in every version that has the name, and which those are.
-    rows: BTreeMap<(String, String), (Option<Row>, String, String)>,
-    /// Effects that an argument reaches in some version: effect and way.
-    dangers: BTreeMap<(String, String), (&'static str, String)>,
+    versions: Vec<(String, Derived)>,
+}
+
+/// A row, and the first and the last version that have its name.
+struct Common {
+    row: Row,
+    first: String,
+    last: String,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(distribution: &str, modules: &[String]) -> Self {
-        let (distribution, modules) = (distribution.into(), modules.to_vec());
-        Self { distribution, modules, versions: Vec::new(), rows: BTreeMap::new(), dangers: BTreeMap::new() }
+        Self { distribution: distribution.into(), modules: modules.to_vec(), versions: Vec::new() }
     }
 
-    /// Judges a version and keeps the worst of each name.
+    /// Does a distribution with these modules belong into this table? Two can ship the same ones.
+    pub fn shares(&self, modules: &[String]) -> bool {
+        modules.iter().any(|m| self.modules.contains(m))
+    }
+
+    /// Takes another distribution in.
+    pub fn join(&mut self, distribution: &str, modules: &[String]) {
+        self.distribution = format!("{} {distribution}", self.distribution);
+        self.modules.extend(modules.iter().filter(|m| !self.modules.contains(m)).cloned().collect::<Vec<_>>());
+    }
+
+    /// Judges a version.
     pub fn add(&mut self, version: &str, libraries: &[&Library], reasons: &mut String) -> Result<()> {
-        let derived = derive(libraries).map_err(|e| anyhow!("{} {version}: {e}", self.distribution))?;
-        self.versions.push(version.into());
+        let mut derived = derive(libraries).map_err(|e| anyhow!("{} {version}: {e}", self.distribution))?;
         for failure in &derived.failures {
             writeln!(reasons, "{} {version}\t{failure}", self.distribution)?;
         }
-        for (module, name, what, why) in &derived.refused {
+        for (module, name, what, why) in std::mem::take(&mut derived.refused) {
             writeln!(reasons, "{} {version}\t{module}\t{name}\t{what}\t{why}", self.distribution)?;
         }
         let proved = derived.rows.values().flatten().count();
@@ -44,25 +58,41 @@ impl Table {
             self.distribution,
             derived.rows.len()
         );
-        for (name, reached) in derived.dangers {
-            self.dangers.insert(name, (reached.effect, reached.evidence));
-        }
-        for (name, row) in derived.rows {
-            let entry =
-                self.rows.entry(name).or_insert_with(|| (row.clone(), version.into(), version.into()));
-            entry.2 = version.into();
-            entry.0 = match (entry.0.take(), row) {
-                (Some(old), Some(new)) => Some(old.worst(&new)),
-                _ => None,
-            };
-        }
+        self.versions.push((version.into(), derived));
         Ok(())
+    }
+
+    /// What holds in every version that has the name.
+    fn common(&self) -> BTreeMap<&Name, Common> {
+        let names: BTreeSet<&Name> = self.versions.iter().flat_map(|(_, d)| d.rows.keys()).collect();
+        let bare: Vec<HashMap<&str, Vec<&Name>>> = self.versions.iter().map(|(_, d)| by_bare_name(d)).collect();
+        let mut out = BTreeMap::new();
+        'names: for name in names {
+            let mut common: Option<Common> = None;
+            for ((version, derived), bare) in self.versions.iter().zip(&bare) {
+                match in_version(derived, bare, name) {
+                    Verdict::Absent => {}
+                    Verdict::Refused => continue 'names,
+                    Verdict::Proved(row) => {
+                        let common = common.get_or_insert_with(|| Common {
+                            row: row.clone(),
+                            first: version.clone(),
+                            last: version.clone(),
+                        });
+                        common.row = common.row.worst(&row);
+                        common.last.clone_from(version);
+                    }
+                }
+            }
+            out.extend(common.map(|c| (name, c)));
+        }
+        out
     }
 
     /// Top-level modules are those that rows name.
     pub fn set_top_levels(&mut self) {
         let tops: BTreeSet<String> =
-            self.rows.keys().map(|(m, _)| m.split('.').next().unwrap_or(m).to_string()).collect();
+            self.versions.iter().flat_map(|(_, d)| d.rows.keys()).map(|(m, _)| top(m)).collect();
         self.modules = tops.into_iter().collect();
     }
 
@@ -71,20 +101,22 @@ impl Table {
         let mut text = String::new();
         writeln!(text, "# distribution: {}", self.distribution)?;
         writeln!(text, "# modules: {}", self.modules.join(" "))?;
-        writeln!(text, "# versions: {}", self.versions.join(" "))?;
+        let versions: Vec<&str> = self.versions.iter().map(|(v, _)| v.as_str()).collect();
+        writeln!(text, "# versions: {}", versions.join(" "))?;
         writeln!(text, "# tool: {TOOL}")?;
-        for ((module, name), (row, first, last)) in &self.rows {
-            let Some(row) = row.as_ref() else { continue };
+        for ((module, name), Common { row, first, last }) in self.common() {
             // Other modules ship in some wheels: tests, benchmarks.
             if !self.modules.iter().any(|m| module == m || module.starts_with(&format!("{m}."))) {
                 continue;
             }
+            let row = row.settled();
             let mut uses = row.uses.clone();
             let mut args = if row.any { "any" } else { "plain" };
             match row.keys.as_slice() {
-                [] => {}
+                [] if !row.dict || !uses.contains(&"build") => {}
+                [] if row.any => args = "dict-state",
                 // scikit-learn compares the version that wrote a state, and prints it.
-                [key] if key == "_sklearn_version" && row.any && uses.contains(&"build") => {
+                [key] if key == "_sklearn_version" && row.any && !row.dict && uses.contains(&"build") => {
                     args = "versioned"
                 }
                 // Nothing in the table says what else a state must hold.
@@ -95,17 +127,78 @@ impl Table {
             }
         }
         let mut found = String::new();
-        for ((module, name), (effect, evidence)) in &self.dangers {
+        let dangers: BTreeMap<&Name, &Reached> = self.versions.iter().flat_map(|(_, d)| &d.dangers).collect();
+        for ((module, name), Reached { effect, evidence }) in dangers {
             if self.modules.iter().any(|m| module == m || module.starts_with(&format!("{m}."))) {
                 writeln!(found, "{module}\t{name}\t{effect}\t{evidence}")?;
             }
         }
+        let file = self.distribution.split(' ').next().unwrap_or(&self.distribution);
         if !found.is_empty() {
-            let path = folder.join(format!("{}.danger.tsv", self.distribution));
+            let path = folder.join(format!("{file}.danger.tsv"));
             let head = "# Names that hand an argument to something that runs it: module, name, effect, the way there.\n";
             std::fs::write(&path, format!("{head}{found}")).with_context(|| path.display().to_string())?;
         }
-        let path = folder.join(format!("{}.tsv", self.distribution));
+        let path = folder.join(format!("{file}.tsv"));
         std::fs::write(&path, text).with_context(|| path.display().to_string())
     }
+}
+
+/// What a version says of a name.
+enum Verdict {
+    /// Importing it fails.
+    Absent,
+    /// Nothing is proved.
+    Refused,
+    Proved(Row),
+}
+
+fn of(row: Option<&Option<Row>>) -> Verdict {
+    row.and_then(Option::as_ref).map_or(Verdict::Refused, |row| Verdict::Proved(row.clone()))
+}
+
+/// The worst of several.
+fn worst<'a>(derived: &Derived, names: impl IntoIterator<Item = &'a Name>) -> Verdict {
+    let all: Option<Vec<&Row>> =
+        names.into_iter().map(|name| derived.rows.get(name).and_then(Option::as_ref)).collect();
+    let row = all.and_then(|all| all.into_iter().cloned().reduce(|a, b| a.worst(&b)));
+    row.map_or(Verdict::Refused, Verdict::Proved)
+}
+
+/// A module can define a name in one version, import it from elsewhere in another, and be written in C in a third.
+fn in_version(derived: &Derived, bare: &HashMap<&str, Vec<&Name>>, name: &Name) -> Verdict {
+    if let found @ Some(_) = derived.rows.get(name) {
+        return of(found);
+    }
+    let (module, qualified) = name;
+    let (first, rest) = qualified.split_once('.').map_or((qualified.as_str(), None), |(f, r)| (f, Some(r)));
+    if let Some(homes) = derived.aliases.get(&(module.clone(), first.to_string())) {
+        let homes: Vec<Name> = homes
+            .iter()
+            .map(|(m, n)| (m.clone(), rest.map_or(n.clone(), |rest| format!("{n}.{rest}"))))
+            .collect();
+        return worst(derived, &homes);
+    }
+    // A nested class that is not defined there may be inherited.
+    if rest.is_some() && derived.rows.contains_key(&(module.clone(), first.to_string())) {
+        return Verdict::Refused;
+    }
+    match derived.modules.get(module) {
+        None | Some(Unbound::Nothing) => Verdict::Absent,
+        Some(Unbound::Anything) => Verdict::Refused,
+        Some(Unbound::Lazy) => worst(derived, bare.get(qualified.as_str()).into_iter().flatten().copied()),
+    }
+}
+
+/// Every definition of the version, by its name alone.
+fn by_bare_name(derived: &Derived) -> HashMap<&str, Vec<&Name>> {
+    let mut out: HashMap<&str, Vec<&Name>> = HashMap::new();
+    for name in derived.rows.keys() {
+        out.entry(&name.1).or_default().push(name);
+    }
+    out
+}
+
+fn top(module: &str) -> String {
+    module.split('.').next().unwrap_or(module).to_string()
 }

@@ -4,6 +4,7 @@ mod exit_codes;
 mod files;
 mod other_commands;
 mod output;
+mod propose;
 mod remote;
 
 use serde_json::Value;

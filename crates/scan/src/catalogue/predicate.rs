@@ -61,6 +61,9 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
         }
         // Where arguments are converted as arrays are, so is a state.
         How::Build if entry.args == Args::Arrays && call.plain_args => return holds_arrays(cat, call),
+        How::Build if entry.args == Args::DictState => {
+            return yes(call.plain_args && matches!(call.args, [Value::Dict(_) | Value::None]));
+        }
         How::Build => return yes(call.plain_args),
         How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
         _ => {}
@@ -69,7 +72,7 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
     // Keywords take other ways through a callable than the arguments that a predicate names.
     let keywords = !call.kwargs.is_empty();
     match entry.args {
-        Args::Any | Args::Versioned => Harmless,
+        Args::Any | Args::Versioned | Args::DictState => Harmless,
         Args::Inert => yes(is_contained(call)),
         // Keywords are held as well.
         Args::Arrays => holds_arrays(cat, call),

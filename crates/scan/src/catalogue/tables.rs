@@ -73,7 +73,8 @@ impl Entry<'_> {
 
     /// Does the answer for this use depend on more of the arguments than whether they are plain?
     pub fn looks_at_args(&self, how: How, plain: bool) -> bool {
-        let plain_suffices = matches!(self.args, Args::Any | Args::Plain | Args::Pattern | Args::Versioned);
+        let plain_suffices =
+            matches!(self.args, Args::Any | Args::Plain | Args::Pattern | Args::Versioned | Args::DictState);
         match how {
             How::Data | How::Append | How::SetItem | How::AddItems | How::Hash => false,
             // A plain state is one without planted methods; what it holds is looked at where it matters.
@@ -89,7 +90,7 @@ impl Entry<'_> {
 const TEXT_STATES: [Args; 2] = [Args::ScipyDistribution, Args::ModelFormula];
 
 /// Predicates that look into the state that BUILD sets.
-const BUILD_LOOKS: [Args; 8] = [
+const BUILD_LOOKS: [Args; 9] = [
     Args::Arrays,
     Args::Partial,
     Args::Plain,
@@ -98,6 +99,7 @@ const BUILD_LOOKS: [Args; 8] = [
     Args::ScipyDistribution,
     Args::ModelFormula,
     Args::Versioned,
+    Args::DictState,
 ];
 
 /// All tables.

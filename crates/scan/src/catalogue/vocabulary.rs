@@ -110,6 +110,8 @@ words! {
     /// Anything; what a state says of the version that wrote it (`_sklearn_version`) is a literal: scikit-learn compares
     /// it with its own, and prints it.
     Versioned = "versioned",
+    /// Anything; a state is a dict, which goes into `__dict__` as it is: the class has setters that are not proved.
+    DictState = "dict-state",
 }
 
 words! {
