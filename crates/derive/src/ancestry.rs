@@ -244,7 +244,9 @@ impl<'a> Builder<'_, 'a> {
         let mut found = Vec::new();
         self.ancestors(class.module, base, depth, &mut found)?;
         // Exceptions are one entry of the table.
-        if found.iter().all(|a| matches!(a, Ancestor::Known(_)) && direct.iter().any(|d| d.same(a))) && !found.is_empty() {
+        if found.iter().all(|a| matches!(a, Ancestor::Known(_)) && direct.iter().any(|d| d.same(a)))
+            && !found.is_empty()
+        {
             return Ok(());
         }
         let mut found = found.into_iter();

@@ -53,8 +53,22 @@ fn calls_arguments(name: &str) -> bool {
 
 /// Methods of containers that change them.
 const CHANGES: [&str; 16] = [
-    "append", "add", "insert", "extend", "update", "appendleft", "pop", "popitem", "popleft", "clear", "setdefault",
-    "remove", "discard", "sort", "reverse", "extendleft",
+    "append",
+    "add",
+    "insert",
+    "extend",
+    "update",
+    "appendleft",
+    "pop",
+    "popitem",
+    "popleft",
+    "clear",
+    "setdefault",
+    "remove",
+    "discard",
+    "sort",
+    "reverse",
+    "extendleft",
 ];
 
 /// Values whose methods are those of built-in types, known by name.
@@ -221,7 +235,11 @@ impl<'a> Proof<'_, '_, 'a> {
         for value in given.all().flat_map(Value::each) {
             match &value {
                 Value::Outside(name) if effect(name) == Some(Effect::Literals) => {}
-                Value::Class(_) | Value::Function(..) | Value::Method(..) | Value::Outside(_) | Value::Super(..) => {
+                Value::Class(_)
+                | Value::Function(..)
+                | Value::Method(..)
+                | Value::Outside(_)
+                | Value::Super(..) => {
                     return Err(format!("hands something to call to {of}"));
                 }
                 _ => {}
@@ -547,7 +565,15 @@ impl<'a> Proof<'_, '_, 'a> {
                 self.container_of(&all)
             }
             ("collections.defaultdict", [Value::Outside(name)])
-                if matches!(&**name, "builtins.list" | "builtins.dict" | "builtins.set" | "builtins.int" | "builtins.float" | "builtins.str") =>
+                if matches!(
+                    &**name,
+                    "builtins.list"
+                        | "builtins.dict"
+                        | "builtins.set"
+                        | "builtins.int"
+                        | "builtins.float"
+                        | "builtins.str"
+                ) =>
             {
                 Value::Literal
             }

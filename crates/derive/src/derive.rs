@@ -217,7 +217,9 @@ impl<'a> Visitor<'a> for Rebuilders<'a> {
             Expr::Name(n) if self.inside => drop(self.names.insert(n.id.as_str())),
             Expr::Attribute(a) if self.inside => drop(self.names.insert(a.attr.as_str())),
             // `copyreg.pickle(Class, function)`
-            Expr::Call(c) => self.inside |= wb_python::dotted(&c.func).is_some_and(|d| d.ends_with(".pickle")),
+            Expr::Call(c) => {
+                self.inside |= wb_python::dotted(&c.func).is_some_and(|d| d.ends_with(".pickle"))
+            }
             _ => {}
         }
         walk_expr(self, expr);

@@ -20,7 +20,7 @@ pub type Step<T = ()> = Result<T, Why>;
 /// How deep calls are followed.
 const MAX_CALLS: u32 = 16;
 /// Most statements and expressions of one proof.
-const MAX_STEPS: u32 = 60_000;
+const MAX_STEPS: u32 = 6_000;
 /// How often a loop's body is followed before what it changes is given up.
 const MAX_ROUNDS: u32 = 4;
 
@@ -198,6 +198,10 @@ impl<'w, 'i, 'a> Proof<'w, 'i, 'a> {
                 flow.ended = true;
             }
             Stmt::Raise(s) => {
+                // Nobody catches it: the process ends.
+                if s.exc.as_deref().and_then(wb_python::dotted).is_some_and(|d| d == "SystemExit") {
+                    return Err("ends the process".into());
+                }
                 for part in s.exc.iter().chain(&s.cause) {
                     // `raise TypeError(…)` makes the exception; whoever reports it may print it.
                     self.eval(part, frame, flow)?;

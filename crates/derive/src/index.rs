@@ -8,8 +8,8 @@ use crate::library::Library;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use typed_arena::Arena;
-use wb_python::ast::{Expr, ModModule, StmtClassDef, StmtFunctionDef};
-use wb_python::{Binding, Limits, Symbols, package_of};
+use wb_python::ast::{ExceptHandler, Expr, ModModule, Stmt, StmtClassDef, StmtFunctionDef};
+use wb_python::{Binding, Limits, Symbols, TextSize, absolute, package_of};
 
 /// What the index keeps for as long as it is used.
 #[derive(Default)]
@@ -31,6 +31,8 @@ pub struct Module<'a> {
     pub tree: &'a ModModule,
     /// What it binds.
     pub symbols: Symbols<'a>,
+    /// `from other import *` at its top level, by place: what comes later binds anew what was bound before.
+    pub late_stars: Vec<(TextSize, String)>,
 }
 
 /// One class.
@@ -87,6 +89,33 @@ pub struct Index<'a> {
     known_as: HashMap<&'a str, usize>,
 }
 
+/// Statements that import all names of another module when the module is imported.
+fn stars_in(body: &[Stmt], package: &str, out: &mut Vec<(TextSize, String)>) {
+    for stmt in body {
+        match stmt {
+            Stmt::ImportFrom(s) if s.names.iter().any(|n| n.name.as_str() == "*") => {
+                out.extend(absolute(package, s.level, s.module.as_deref()).map(|m| (s.range.start(), m)));
+            }
+            Stmt::If(s) => {
+                stars_in(&s.body, package, out);
+                s.elif_else_clauses.iter().for_each(|c| stars_in(&c.body, package, out));
+            }
+            Stmt::Try(s) => {
+                stars_in(&s.body, package, out);
+                for ExceptHandler::ExceptHandler(h) in &s.handlers {
+                    stars_in(&h.body, package, out);
+                }
+                stars_in(&s.orelse, package, out);
+                stars_in(&s.finalbody, package, out);
+            }
+            Stmt::With(s) => stars_in(&s.body, package, out),
+            Stmt::For(s) => stars_in(&s.body, package, out),
+            Stmt::While(s) => stars_in(&s.body, package, out),
+            _ => {}
+        }
+    }
+}
+
 /// How many steps an import or alias may take.
 const MAX_STEPS: u32 = 24;
 
@@ -124,7 +153,11 @@ impl<'a> Index<'a> {
                     let tree: &'a ModModule = self.space.trees.alloc(tree);
                     let package = package_of(name, source.is_package);
                     let symbols = Symbols::of(package, &tree.body);
-                    let module = Module { name, package, library, tree, symbols };
+                    let mut late_stars = Vec::new();
+                    if !symbols.stars.is_empty() {
+                        stars_in(&tree.body, package, &mut late_stars);
+                    }
+                    let module = Module { name, package, library, tree, symbols, late_stars };
                     Some(&*self.space.modules.alloc(module))
                 }
                 Err(e) => {
@@ -192,6 +225,20 @@ impl<'a> Index<'a> {
         if let Some(bindings) = module.symbols.names.get(name) {
             for binding in bindings {
                 self.binding(module, None, binding, steps, out);
+                let at = match binding {
+                    Binding::Class(def) => def.range.end(),
+                    Binding::Function(def) => def.range.end(),
+                    _ => continue,
+                };
+                for (_, star) in module.late_stars.iter().filter(|(place, _)| *place > at) {
+                    match self.module(star) {
+                        Some(other) if self.binds(other, name, steps - 1) => {
+                            self.find(star, name, steps - 1, out)
+                        }
+                        Some(_) => {}
+                        None => out.push(Meaning::Outside(format!("{star}.{name}"))),
+                    }
+                }
             }
             return;
         }

@@ -498,7 +498,9 @@ impl<'a> Proof<'_, '_, 'a> {
             });
             let value = match (given, &parameter.default) {
                 // With `*values` before it, whether it is given is not sure.
-                (Some(value), Some(default)) if spread.is_some() => value.join(&self.constant(module, default)),
+                (Some(value), Some(default)) if spread.is_some() => {
+                    value.join(&self.constant(module, default))
+                }
                 (Some(value), _) => value,
                 (None, Some(default)) => {
                     let default = self.constant(module, default);
@@ -606,6 +608,9 @@ fn only_reads<'a>(index: &Index<'a>, class: &'a Class<'a>, depth: u32) -> bool {
             Meaning::Here(Place::Class(base)) => {
                 base.full_name() == "functools.cached_property" || only_reads(index, base, depth - 1)
             }
-            m => matches!(full_name(m).as_deref(), Some("builtins.property" | "builtins.object" | "functools.cached_property")),
+            m => matches!(
+                full_name(m).as_deref(),
+                Some("builtins.property" | "builtins.object" | "functools.cached_property")
+            ),
         })
 }

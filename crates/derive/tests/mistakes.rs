@@ -20,7 +20,9 @@ fn is_proved(source: &str, name: &str, used: &str) -> bool {
 /// Is a call proved of any arguments?
 fn is_any(source: &str, name: &str) -> bool {
     let derived = judged(source);
-    derived.rows[&("lib.m".to_string(), name.to_string())].as_ref().is_some_and(|r| r.any && r.uses.contains(&"call"))
+    derived.rows[&("lib.m".to_string(), name.to_string())]
+        .as_ref()
+        .is_some_and(|r| r.any && r.uses.contains(&"call"))
 }
 
 #[test]
@@ -105,7 +107,8 @@ fn what_other_code_relies_on_is_not_changed() {
 
 #[test]
 fn a_spread_argument_may_or_may_not_be_given() {
-    let source = "import os\ndef g(a=None, f=os.system): f('x')\nclass C:\n    def __init__(self, *a): g(*a)\n";
+    let source =
+        "import os\ndef g(a=None, f=os.system): f('x')\nclass C:\n    def __init__(self, *a): g(*a)\n";
     assert!(!is_proved(source, "C", "call"));
 }
 
@@ -126,10 +129,11 @@ fn members_that_are_iterated_over_are_objects() {
 #[test]
 fn enumerations_that_are_asked_for_what_is_no_member() {
     let with = |body: &str| {
-        format!("from enum import Enum\nclass C(str, Enum):\n    A = 'a'\n    @classmethod\n    def _missing_(cls, value):\n        {body}\n")
+        format!(
+            "from enum import Enum\nclass C(str, Enum):\n    A = 'a'\n    @classmethod\n    def _missing_(cls, value):\n        {body}\n"
+        )
     };
-    let raises =
-        "raise ValueError(f'{value} is not a valid {cls.__name__}, select one of {list(cls._value2member_map_.keys())}')";
+    let raises = "raise ValueError(f'{value} is not a valid {cls.__name__}, select one of {list(cls._value2member_map_.keys())}')";
     assert!(is_proved(&with(raises), "C", "call") && is_proved(&with(raises), "C", "data"));
     assert!(!is_proved(&with("return run(value)"), "C", "call"));
 }
@@ -164,4 +168,18 @@ fn where_names_come_from_is_told() {
     assert_eq!(unbound("lib"), Unbound::Nothing);
     assert_eq!(unbound("lib.lazy"), Unbound::Lazy);
     assert_eq!((unbound("lib.fast"), unbound("lib._c")), (Unbound::Anything, Unbound::Anything));
+}
+
+#[test]
+fn a_star_that_comes_later_binds_anew() {
+    let with = |before: &str, after: &str| format!("{before}class C: pass\n{after}");
+    let proved = |source: &str| is_proved(source, "C", "new");
+    // `operator` and many others: written in Python, then replaced by what is written in C.
+    assert!(!proved(&with("", "try:\n    from _c import *\nexcept ImportError: pass\n")));
+    assert!(proved(&with("from _c import *\n", "")));
+}
+
+#[test]
+fn what_ends_the_process_is_not_harmless() {
+    assert!(!is_proved("class C:\n    def __init__(self): raise SystemExit\n", "C", "call"));
 }

@@ -36,7 +36,8 @@ fn uses_in(derived: &Derived, module: &str, name: &str) -> String {
 
 /// Of any plain state.
 fn is_built(source: &str, name: &str) -> bool {
-    !uses(source, name).contains("<dict>") && uses(source, name).split(['=', ':']).next().unwrap_or("").split(',').any(|u| u == "build")
+    !uses(source, name).contains("<dict>")
+        && uses(source, name).split(['=', ':']).next().unwrap_or("").split(',').any(|u| u == "build")
 }
 
 fn is_called(source: &str, name: &str) -> bool {
@@ -196,16 +197,21 @@ fn attributes_that_run_code_when_set() {
 /// A state that is a dict goes into `__dict__` and calls no setter.
 #[test]
 fn setters_that_are_not_proved_leave_states_that_are_dicts() {
-    let source = "class C:\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, v): v.go()\n";
+    let source =
+        "class C:\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, v): v.go()\n";
     assert!(uses(source, "C").ends_with("=<dict>"), "{}", uses(source, "C"));
-    let own = format!("{source}    def __setstate__(self, s):\n        for k, v in s.items(): setattr(self, k, v)\n");
+    let own = format!(
+        "{source}    def __setstate__(self, s):\n        for k, v in s.items(): setattr(self, k, v)\n"
+    );
     assert!(!uses(&own, "C").contains("build"), "{}", uses(&own, "C"));
 }
 
 #[test]
 fn bases_of_python_2() {
     let with = |bases: &str| {
-        format!("import six\nclass A:\n    def __setstate__(self, s): pass\nclass M:\n    def __setstate__(self, s): run(s)\nclass C({bases}): pass\n")
+        format!(
+            "import six\nclass A:\n    def __setstate__(self, s): pass\nclass M:\n    def __setstate__(self, s): run(s)\nclass C({bases}): pass\n"
+        )
     };
     assert!(is_built(&with("six.with_metaclass(type, A)"), "C"));
     assert!(is_built(&with("six.with_metaclass(type, A, M)"), "C"));
@@ -217,7 +223,9 @@ fn bases_of_python_2() {
 #[test]
 fn decorators_that_are_descriptors() {
     let with = |more: &str| {
-        format!("class cached(property):\n    def __get__(self, o, t=None): return 1\n{more}class C:\n    @cached\n    def p(self): return 1\n")
+        format!(
+            "class cached(property):\n    def __get__(self, o, t=None): return 1\n{more}class C:\n    @cached\n    def p(self): return 1\n"
+        )
     };
     assert!(is_built(&with(""), "C"));
     assert!(!is_built(&with("    def __set__(self, o, v): v.go()\n"), "C"));

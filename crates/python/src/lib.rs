@@ -12,5 +12,5 @@ mod symbols;
 pub use imports::{absolute, package_of};
 pub use parse::{Error, Limits, Reason, parse};
 pub use ruff_python_ast as ast;
-pub use ruff_text_size::Ranged;
+pub use ruff_text_size::{Ranged, TextSize};
 pub use symbols::{Binding, Patch, Symbols, dotted};

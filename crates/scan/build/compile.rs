@@ -39,6 +39,8 @@ pub struct Tables {
     pub rows: BTreeMap<String, BTreeMap<String, Row>>,
     /// Modules of the standard library and of catalogued distributions, mostly top-level ones.
     pub known: BTreeSet<String>,
+    /// Modules of distributions that have derived rows and are not catalogued as a whole; not in the compiled table.
+    pub open: BTreeSet<String>,
     /// Identifiers that show more than model work.
     pub words: BTreeSet<String>,
     /// The same, searched for inside longer text.
@@ -104,10 +106,10 @@ impl Tables {
         self.rows.entry(module.into()).or_default().entry(name.into()).or_default()
     }
 
-    /// True if `module` or a package it is in is known.
-    pub fn is_known(&self, module: &str) -> bool {
+    /// True if `module` or a package it is in is known, or has derived rows.
+    pub fn is_read(&self, module: &str) -> bool {
         let ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
-        ends.into_iter().any(|end| self.known.contains(&module[..end]))
+        ends.into_iter().any(|end| self.known.contains(&module[..end]) || self.open.contains(&module[..end]))
     }
 }
 

@@ -116,10 +116,12 @@ pub fn words(tables: &mut Tables, text: &str) -> Result {
     Ok(())
 }
 
-/// The header of `derived/<distribution>.tsv`: its modules are catalogued from now on.
+/// The header of `derived/<distribution>.tsv`: its modules are catalogued from now on, unless `# names: open` says that
+/// names without a row are merely not known.
 pub fn derived_header(tables: &mut Tables, text: &str) -> Result {
     let mut distribution = false;
     let mut modules = false;
+    let open = text.lines().take_while(|l| l.starts_with('#')).any(|l| l.trim_end() == "# names: open");
     for (at, line) in text.lines().enumerate().take_while(|(_, l)| l.starts_with('#')) {
         let line_number = at + 1;
         let Some((key, value)) = line.trim_start_matches(['#', ' ']).split_once(':') else { continue };
@@ -130,7 +132,8 @@ pub fn derived_header(tables: &mut Tables, text: &str) -> Result {
                     if !is_module(module) {
                         return Err(on(line_number, &format!("{module:?} is no module")));
                     }
-                    tables.known.insert(module.into());
+                    let set = if open { &mut tables.open } else { &mut tables.known };
+                    set.insert(module.into());
                     modules = true;
                 }
             }
@@ -156,7 +159,9 @@ pub fn derived(tables: &mut Tables, text: &str) -> Result {
             versions: versions.trim().into(),
         };
         if !matches!(new.args, Args::Any | Args::Plain | Args::Inert | Args::Versioned | Args::DictState) {
-            let what = format!("{predicate:?} cannot be derived; any, plain, inert, versioned or dict-state expected");
+            let what = format!(
+                "{predicate:?} cannot be derived; any, plain, inert, versioned or dict-state expected"
+            );
             return Err(on(line, &what));
         }
         if new.uses != 0 {
@@ -182,7 +187,7 @@ fn check_name(tables: &Tables, line: usize, module: &str, name: &str) -> Result 
     if !is_module(module) || name.is_empty() || name.contains(['*', ' ']) {
         return Err(on(line, &format!("{module:?} {name:?} is no name in a module")));
     }
-    match tables.is_known(module) {
+    match tables.is_read(module) {
         true => Ok(()),
         false => Err(on(line, &format!("{module} is in no catalogued distribution (see the header)"))),
     }

@@ -67,7 +67,7 @@ fn main() -> Result<()> {
             };
             let mut reasons = String::new();
             if wanted("cpython") {
-                let mut table = output::Table::new("cpython", &["builtins".to_string()]);
+                let mut table = output::Table::new("cpython", &["builtins".to_string()], false);
                 for (version, path) in &stdlib {
                     let library = standard(version, path)?;
                     table.add(version, &[&library], &mut reasons)?;
@@ -93,7 +93,7 @@ fn main() -> Result<()> {
                         at
                     }
                     None => {
-                        tables.push(output::Table::new(&pin.name, &pin.modules));
+                        tables.push(output::Table::new(&pin.name, &pin.modules, pin.open));
                         tables.len() - 1
                     }
                 };

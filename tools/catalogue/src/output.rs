@@ -15,6 +15,7 @@ type Name = (String, String);
 pub struct Table {
     distribution: String,
     modules: Vec<String>,
+    open: bool,
     versions: Vec<(String, Derived)>,
 }
 
@@ -27,8 +28,8 @@ struct Common {
 
 impl Table {
     /// An empty table.
-    pub fn new(distribution: &str, modules: &[String]) -> Self {
-        Self { distribution: distribution.into(), modules: modules.to_vec(), versions: Vec::new() }
+    pub fn new(distribution: &str, modules: &[String], open: bool) -> Self {
+        Self { open, distribution: distribution.into(), modules: modules.to_vec(), versions: Vec::new() }
     }
 
     /// Does a distribution with these modules belong into this table? Two can ship the same ones.
@@ -39,7 +40,8 @@ impl Table {
     /// Takes another distribution in.
     pub fn join(&mut self, distribution: &str, modules: &[String]) {
         self.distribution = format!("{} {distribution}", self.distribution);
-        self.modules.extend(modules.iter().filter(|m| !self.modules.contains(m)).cloned().collect::<Vec<_>>());
+        self.modules
+            .extend(modules.iter().filter(|m| !self.modules.contains(m)).cloned().collect::<Vec<_>>());
     }
 
     /// Judges a version.
@@ -65,7 +67,8 @@ impl Table {
     /// What holds in every version that has the name.
     fn common(&self) -> BTreeMap<&Name, Common> {
         let names: BTreeSet<&Name> = self.versions.iter().flat_map(|(_, d)| d.rows.keys()).collect();
-        let bare: Vec<HashMap<&str, Vec<&Name>>> = self.versions.iter().map(|(_, d)| by_bare_name(d)).collect();
+        let bare: Vec<HashMap<&str, Vec<&Name>>> =
+            self.versions.iter().map(|(_, d)| by_bare_name(d)).collect();
         let mut out = BTreeMap::new();
         'names: for name in names {
             let mut common: Option<Common> = None;
@@ -104,6 +107,9 @@ impl Table {
         let versions: Vec<&str> = self.versions.iter().map(|(v, _)| v.as_str()).collect();
         writeln!(text, "# versions: {}", versions.join(" "))?;
         writeln!(text, "# tool: {TOOL}")?;
+        if self.open {
+            writeln!(text, "# names: open")?;
+        }
         for ((module, name), Common { row, first, last }) in self.common() {
             // Other modules ship in some wheels: tests, benchmarks.
             if !self.modules.iter().any(|m| module == m || module.starts_with(&format!("{m}."))) {

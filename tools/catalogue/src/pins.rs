@@ -14,6 +14,9 @@ pub struct Pin {
     pub name: String,
     /// Its top-level modules.
     pub modules: Vec<String>,
+    /// Names without a row are merely not known: too few of its names are proved.
+    #[serde(default)]
+    pub open: bool,
     /// What is read of it, oldest first.
     #[serde(rename = "artefact")]
     pub artefacts: Vec<Artefact>,

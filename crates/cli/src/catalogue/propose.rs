@@ -66,9 +66,19 @@ fn head(out: &mut String, wheel: &Path, subject: &Library, digest: &str, bases: 
         writeln!(out, "# built on {} {}", escape(&base.name), escape(&base.version))?;
     }
     writeln!(out, "#")?;
-    writeln!(out, "# This is no policy yet. Look at each entry, delete what you do not need, put the rest into your")?;
-    writeln!(out, "# policy and say who answers for it and why: with an empty owner or reason a policy does not load.")?;
-    writeln!(out, "# It holds for this version of {}; propose anew when the package changes.", escape(&subject.name))?;
+    writeln!(
+        out,
+        "# This is no policy yet. Look at each entry, delete what you do not need, put the rest into your"
+    )?;
+    writeln!(
+        out,
+        "# policy and say who answers for it and why: with an empty owner or reason a policy does not load."
+    )?;
+    writeln!(
+        out,
+        "# It holds for this version of {}; propose anew when the package changes.",
+        escape(&subject.name)
+    )?;
     Ok(())
 }
 
@@ -80,7 +90,8 @@ fn entries(out: &mut String, derived: &Derived, subject: &Library) -> Result<()>
         let uses = uses(&row);
         let about = about(module, name);
         // What a policy could not vouch for anyway.
-        if uses.is_empty() || about.dangerous.is_some() || about.carries.is_some() || !is_plain(module, name) {
+        if uses.is_empty() || about.dangerous.is_some() || about.carries.is_some() || !is_plain(module, name)
+        {
             continue;
         }
         groups.entry((module, uses.join("\", \""), row.any)).or_default().push(name);
@@ -91,7 +102,13 @@ fn entries(out: &mut String, derived: &Derived, subject: &Library) -> Result<()>
     for ((module, uses, any), names) in groups {
         writeln!(out, "\n[[catalogue.entries]]")?;
         writeln!(out, "# evidence: {}", evidence(&uses, any))?;
-        writeln!(out, "# source: {} {}, {}", escape(&subject.name), escape(&subject.version), file_of(subject, module))?;
+        writeln!(
+            out,
+            "# source: {} {}, {}",
+            escape(&subject.name),
+            escape(&subject.version),
+            file_of(subject, module)
+        )?;
         writeln!(out, "module = \"{module}\"")?;
         writeln!(out, "names = [\"{}\"]", names.join("\", \""))?;
         writeln!(out, "uses = [\"{uses}\"]")?;

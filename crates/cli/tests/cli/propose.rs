@@ -38,14 +38,19 @@ fn propose(wheel: &Path, more: &[&OsStr]) -> Output {
 
 #[test]
 fn what_the_source_proves_is_proposed_and_holds_only_when_signed() {
-    let dir = folder(&[("m.pkl", b"\x80\x04\x8c\x0bmypkg.model\x8c\x06Scaler\x93)\x81}\x8c\x04meanK\x01sb.")]);
+    let dir =
+        folder(&[("m.pkl", b"\x80\x04\x8c\x0bmypkg.model\x8c\x06Scaler\x93)\x81}\x8c\x04meanK\x01sb.")]);
     let source = format!("from acme import base as acme_base\n{MODELS}");
-    let files = [("mypkg/__init__.py", ""), ("mypkg/model.py", &source), ("re.py", "def match(a, b): pass\n")];
+    let files =
+        [("mypkg/__init__.py", ""), ("mypkg/model.py", &source), ("re.py", "def match(a, b): pass\n")];
     let wheel = wheel(dir.path(), "mypkg-1.2-py3-none-any.whl", &files);
     let out = propose(&wheel, &[]);
     assert_eq!(code(&out), 0, "{}", text(&out.stderr));
     let proposal = text(&out.stdout);
-    assert!(proposal.contains("names = [\"Scaler\"]\nuses = [\"data\", \"call\", \"new\", \"build\""), "{proposal}");
+    assert!(
+        proposal.contains("names = [\"Scaler\"]\nuses = [\"data\", \"call\", \"new\", \"build\""),
+        "{proposal}"
+    );
     assert!(proposal.contains("# source: mypkg 1.2, mypkg/model.py"), "{proposal}");
     // What runs a command when its state is set is not proposed for that, and the reason is said.
     let cache: toml::Value = toml::from_str(&proposal).unwrap();
@@ -66,10 +71,15 @@ fn what_the_source_proves_is_proposed_and_holds_only_when_signed() {
     let check = |policy: &Path| weighbridge(["policy".as_ref(), "check".as_ref(), policy.as_os_str()]);
     let unsigned = check(&policy);
     assert_eq!(code(&unsigned), 4);
-    assert!(text(&unsigned.stderr).contains("a proposal holds only once someone"), "{}", text(&unsigned.stderr));
+    assert!(
+        text(&unsigned.stderr).contains("a proposal holds only once someone"),
+        "{}",
+        text(&unsigned.stderr)
+    );
 
     // Signed, it admits the model that warned before.
-    let signed = proposal.replace("owner = \"\"", "owner = \"jane\"").replace("reason = \"\"", "reason = \"read\"");
+    let signed =
+        proposal.replace("owner = \"\"", "owner = \"jane\"").replace("reason = \"\"", "reason = \"read\"");
     std::fs::write(&policy, signed).unwrap();
     assert_eq!(code(&check(&policy)), 0, "{}", text(&check(&policy).stderr));
     let model = dir.path().join("m.pkl");
@@ -100,7 +110,9 @@ fn classes_are_followed_into_a_wheel_they_are_built_on() {
 #[test]
 fn what_is_no_wheel_is_an_error() {
     let dir = folder(&[("a-1-py3-none-any.whl", b"no zip"), ("b.whl", b"")]);
-    for (name, says) in [("a-1-py3-none-any.whl", "no zip archive"), ("b.whl", "a wheel is called"), ("c", "c: ")] {
+    for (name, says) in
+        [("a-1-py3-none-any.whl", "no zip archive"), ("b.whl", "a wheel is called"), ("c", "c: ")]
+    {
         let out = propose(&dir.path().join(name), &[]);
         assert_eq!(code(&out), 4);
         assert!(text(&out.stderr).contains(says), "{}", text(&out.stderr));
