@@ -39,7 +39,9 @@ pub fn check_bodies<'a>(world: &World<'_, 'a>, ancestry: &Ancestry<'a>) -> Step 
         for decorator in &class.def.decorator_list {
             check_decorator(world.index, class, decorator)?;
         }
-        if let Some(attribute) = world.patched(class) {
+        // An ordinary attribute matters where a proof reads or sets it, and is looked for there.
+        if let Some(attribute) = world.patched(class).iter().find(|a| a.starts_with("__") || a.contains(' '))
+        {
             return Err(format!("{attribute} of {} is assigned from outside", class.full_name()));
         }
         if class.body.names.contains_key("__init_subclass__")
@@ -85,6 +87,13 @@ fn check_decorator<'a>(index: &Index<'a>, class: &'a Class<'a>, decorator: &'a D
         }
         match meaning {
             Meaning::Here(Place::Function(_, def)) if returns_its_class(def, called) => {}
+            // An instance that is called with the class.
+            Meaning::Here(Place::Class(made))
+                if called
+                    && matches!(
+                        made.body.names.get("__call__").map(Vec::as_slice),
+                        Some([Binding::Function(def)]) if returns_parameter(def, 1)
+                    ) => {}
             _ => return Err(format!("the decorator {text} of {}", class.full_name())),
         }
     }
@@ -106,8 +115,12 @@ fn returns_its_class(def: &StmtFunctionDef, called: bool) -> bool {
         },
         false => Some(def),
     };
-    let Some(inner) = inner else { return false };
-    let Some(parameter) = inner.parameters.args.first() else { return false };
+    inner.is_some_and(|inner| returns_parameter(inner, 0))
+}
+
+/// Does a function return the parameter, a class, and leave it alone but for what tells of it?
+fn returns_parameter(inner: &StmtFunctionDef, at: usize) -> bool {
+    let Some(parameter) = inner.parameters.args.get(at) else { return false };
     let name = parameter.parameter.name.as_str();
     let mut returns = Vec::new();
     returned(&inner.body, &mut returns);
@@ -230,8 +243,8 @@ fn is_display(expr: &Expr) -> bool {
 /// Assignments to classes from outside of their bodies.
 #[derive(Default)]
 pub struct Patches {
-    /// By class, what is assigned; `None` for computed names.
-    of: HashMap<usize, String>,
+    /// By class, what is assigned.
+    of: HashMap<usize, Vec<String>>,
     /// Modules in which something unknown is changed while they are imported.
     modules: HashSet<usize>,
 }
@@ -239,6 +252,10 @@ pub struct Patches {
 impl Patches {
     /// Looks through a module.
     pub fn read<'a>(&mut self, index: &Index<'a>, module: &'a Module<'a>) {
+        // Gives modules a method that is called as the process's own device is, when the process asks for it.
+        if module.name == "torch.utils.backend_registration" {
+            return;
+        }
         for patch in &module.symbols.patches {
             if patch.attribute.is_some_and(|a| TELLING.contains(&a)) {
                 continue;
@@ -250,7 +267,7 @@ impl Patches {
                     Meaning::Here(Place::Class(class)) => {
                         resolved = true;
                         let what = patch.attribute.unwrap_or("a computed attribute").to_string();
-                        self.of.insert(std::ptr::from_ref(class) as usize, what);
+                        self.of.entry(std::ptr::from_ref(class) as usize).or_default().push(what);
                     }
                     Meaning::Dynamic => {}
                     _ => resolved = true,
@@ -263,12 +280,12 @@ impl Patches {
         }
     }
 
-    /// What of `class` is assigned from outside, if anything.
-    pub fn of(&self, class: &Class<'_>) -> Option<String> {
+    /// What of `class` is assigned from outside.
+    pub fn of(&self, class: &Class<'_>) -> Vec<String> {
         let module = std::ptr::from_ref(class.module) as usize;
         if self.modules.contains(&module) {
-            return Some("something unknown".into());
+            return vec!["something unknown".into()];
         }
-        self.of.get(&(std::ptr::from_ref(class) as usize)).cloned()
+        self.of.get(&(std::ptr::from_ref(class) as usize)).cloned().unwrap_or_default()
     }
 }

@@ -7,7 +7,7 @@
 use crate::calls::full_name;
 use crate::index::{Index, Meaning, Module, Place};
 use crate::sinks::sink;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use wb_python::ast::visitor::{Visitor, walk_expr, walk_stmt};
 use wb_python::ast::{Expr, ExprCall, Stmt, StmtFunctionDef};
 use wb_python::dotted;
@@ -34,8 +34,11 @@ pub fn reached<'a>(
     skip: usize,
 ) -> Option<Reached> {
     let names = def.parameters.iter_non_variadic_params().map(|p| p.parameter.name.as_str());
-    follow(index, module, def, names.skip(skip).collect(), MAX_DEPTH)
+    follow(index, module, def, names.skip(skip).collect(), MAX_DEPTH, &mut BTreeSet::new())
 }
+
+/// Functions that were followed, and for which of their parameters: once each.
+type Seen<'a> = BTreeSet<(usize, Vec<&'a str>)>;
 
 fn follow<'a>(
     index: &Index<'a>,
@@ -43,8 +46,14 @@ fn follow<'a>(
     def: &'a StmtFunctionDef,
     tainted: HashSet<&'a str>,
     depth: u32,
+    seen: &mut Seen<'a>,
 ) -> Option<Reached> {
-    let mut walk = Walk { index, module, tainted, depth, found: None, local: HashMap::new() };
+    let mut parameters: Vec<&str> = tainted.iter().copied().collect();
+    parameters.sort_unstable();
+    if !seen.insert((std::ptr::from_ref(def) as usize, parameters)) {
+        return None;
+    }
+    let mut walk = Walk { index, module, tainted, depth, found: None, local: HashMap::new(), seen };
     def.body.iter().for_each(|s| walk.visit_stmt(s));
     walk.found.map(|mut found| {
         found.evidence = format!("{} -> {}", def.name, found.evidence);
@@ -52,7 +61,8 @@ fn follow<'a>(
     })
 }
 
-struct Walk<'i, 'a> {
+struct Walk<'s, 'i, 'a> {
+    seen: &'s mut Seen<'a>,
     index: &'i Index<'a>,
     module: &'a Module<'a>,
     tainted: HashSet<&'a str>,
@@ -61,7 +71,7 @@ struct Walk<'i, 'a> {
     local: HashMap<&'a str, String>,
 }
 
-impl<'a> Walk<'_, 'a> {
+impl<'a> Walk<'_, '_, 'a> {
     /// Is the value one that the caller gave, perhaps changed a little?
     fn is_tainted(&self, expr: &Expr) -> bool {
         const KEEPS: [&str; 7] = ["strip", "encode", "decode", "format", "replace", "read", "split"];
@@ -121,12 +131,12 @@ impl<'a> Walk<'_, 'a> {
         {
             let names = def.parameters.posonlyargs.iter().chain(&def.parameters.args);
             let tainted = names.zip(&given).filter(|(_, g)| **g).map(|(p, _)| p.parameter.name.as_str());
-            self.found = follow(self.index, module, def, tainted.collect(), self.depth - 1);
+            self.found = follow(self.index, module, def, tainted.collect(), self.depth - 1, self.seen);
         }
     }
 }
 
-impl<'a> Visitor<'a> for Walk<'_, 'a> {
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         if self.found.is_some() {
             return;

@@ -144,6 +144,14 @@ fn judge<'a>(space: &'a Space<'a>, libraries: &'a [&'a Library]) -> Derived {
 /// What a name that is not defined in its module stands for; nothing if that is not all of the same library.
 fn homes<'a>(index: &Index<'a>, module: &'a Module<'a>, name: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
+    let computed = |b: &Binding<'_>| match b {
+        Binding::Value(expr) => !matches!(expr, Expr::NoneLiteral(_)),
+        Binding::Dynamic => true,
+        _ => false,
+    };
+    if module.symbols.names.get(name).is_some_and(|all| all.iter().any(computed)) {
+        return out;
+    }
     for meaning in index.lookup(module.name, name) {
         match meaning {
             Meaning::Here(Place::Class(c)) if c.module.library == 0 => {

@@ -369,6 +369,9 @@ impl<'a> Proof<'_, '_, 'a> {
         if matches!(name, "__name__" | "__qualname__" | "__module__" | "__doc__" | "__version__") {
             return Ok(Value::Literal);
         }
+        if self.world.is_patched(class, Some(name)) {
+            return Err(format!("reads {name} of a class, which is assigned from outside"));
+        }
         let ancestry = self.world.ancestry(class);
         let ancestry = ancestry.as_ref().as_ref().map_err(Clone::clone)?;
         // Names and values of members.
@@ -402,6 +405,9 @@ impl<'a> Proof<'_, '_, 'a> {
 
     fn super_attribute(&mut self, after: &'a Class<'a>, this: &Value<'a>, name: &str) -> Step<Value<'a>> {
         let Some(class) = self.class else { return Err("calls super() outside of a class".into()) };
+        if self.world.is_patched(class, Some(name)) {
+            return Err(format!("reads {name} of a base class, which is assigned from outside"));
+        }
         let ancestry = self.world.ancestry(class);
         let ancestry = ancestry.as_ref().as_ref().map_err(Clone::clone)?;
         let mut out: Option<Value<'a>> = None;

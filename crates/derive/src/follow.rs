@@ -45,8 +45,18 @@ impl<'i, 'a> World<'i, 'a> {
         Self { index, ancestries: RefCell::default(), makings: RefCell::default(), patches }
     }
 
-    /// What of `class` is assigned from outside of its body, if anything.
-    pub fn patched(&self, class: &Class<'a>) -> Option<String> {
+    /// Is an attribute of `class` or of an ancestor assigned from outside? `None`: any.
+    pub fn is_patched(&self, class: &'a Class<'a>, name: Option<&str>) -> bool {
+        match &*self.ancestry(class) {
+            Ok(ancestry) => {
+                ancestry.sources().any(|c| self.patched(c).iter().any(|a| name.is_none_or(|n| a == n)))
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// What of `class` is assigned from outside of its body.
+    pub fn patched(&self, class: &Class<'a>) -> Vec<String> {
         self.patches.of(class)
     }
 

@@ -30,6 +30,16 @@ const REVIEWED: &[(&str, &str)] = &[
     // Functions that only differ in a name.
     ("code", "torch._prims.nvfuser_prims"),
     ("code", "pandas.core.groupby.generic"),
+    // `register_func(name, eval(name))` for a few names of its own.
+    ("code", "scipy.linalg"),
+    ("code", "scipy.fft"),
+    ("code", "scipy.fftpack"),
+    // The package itself, under its own name.
+    ("code", "transformers.utils.import_utils"),
+    ("code", "transformers.utils"),
+    ("code", "transformers.file_utils"),
+    // A module written from a template of its own into a new folder, and imported.
+    ("code", "torch.distributed.nn.jit.instantiator"),
     // `open(os.devnull, "w")` where there is no standard error.
     ("file", "transformers.utils.logging"),
     ("file", "diffusers.utils.logging"),
@@ -158,6 +168,7 @@ impl<'a> Walk<'_, '_, 'a> {
                     ];
                     if let Expr::Attribute(a) = &*call.func
                         && TELLING.contains(&a.attr.as_str())
+                        && !(a.attr.ends_with("_module") && self.is_reviewed("code"))
                     {
                         self.wrong.get_or_insert(format!("calls something's {}", a.attr));
                     }

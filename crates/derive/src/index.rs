@@ -5,7 +5,7 @@
 
 use crate::builtins;
 use crate::library::Library;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use typed_arena::Arena;
 use wb_python::ast::{ExceptHandler, Expr, ModModule, Stmt, StmtClassDef, StmtFunctionDef};
@@ -86,6 +86,8 @@ pub struct Index<'a> {
     modules: RefCell<HashMap<String, Option<&'a Module<'a>>>>,
     classes: RefCell<HashMap<usize, &'a Class<'a>>>,
     failed: RefCell<BTreeSet<String>>,
+    /// How many names the look-up under way may still ask for: aliases of aliases multiply.
+    fuel: Cell<u32>,
     known_as: HashMap<&'a str, usize>,
 }
 
@@ -116,6 +118,8 @@ fn stars_in(body: &[Stmt], package: &str, out: &mut Vec<(TextSize, String)>) {
     }
 }
 
+/// How many names one look-up may ask for.
+const FUEL: u32 = 2_000;
 /// How many steps an import or alias may take.
 const MAX_STEPS: u32 = 24;
 
@@ -132,6 +136,7 @@ impl<'a> Index<'a> {
             modules: RefCell::default(),
             classes: RefCell::default(),
             failed: RefCell::default(),
+            fuel: Cell::new(FUEL),
             known_as,
         }
     }
@@ -204,6 +209,7 @@ impl<'a> Index<'a> {
     /// Everything `name` can mean in `module`.
     pub fn lookup(&self, module: &str, name: &str) -> Vec<Meaning<'a>> {
         let mut out = Vec::new();
+        self.fuel.set(FUEL);
         self.find(module, name, MAX_STEPS, &mut out);
         if out.is_empty() {
             out.push(Meaning::Dynamic);
@@ -212,9 +218,11 @@ impl<'a> Index<'a> {
     }
 
     fn find(&self, module_name: &str, name: &str, steps: u32, out: &mut Vec<Meaning<'a>>) {
-        if steps == 0 {
+        let fuel = self.fuel.get();
+        if steps == 0 || fuel == 0 {
             return out.push(Meaning::Dynamic);
         }
+        self.fuel.set(fuel - 1);
         let Some(module) = self.module(module_name) else {
             let submodule = format!("{module_name}.{name}");
             return out.push(match self.is_module(&submodule) {
@@ -232,7 +240,7 @@ impl<'a> Index<'a> {
                 };
                 for (_, star) in module.late_stars.iter().filter(|(place, _)| *place > at) {
                     match self.module(star) {
-                        Some(other) if self.binds(other, name, steps - 1) => {
+                        Some(other) if self.binds(other, name, &mut BTreeSet::new()) => {
                             self.find(star, name, steps - 1, out)
                         }
                         Some(_) => {}
@@ -248,7 +256,7 @@ impl<'a> Index<'a> {
         }
         for star in &module.symbols.stars {
             match self.module(star) {
-                Some(other) if self.binds(other, name, steps - 1) => {
+                Some(other) if self.binds(other, name, &mut BTreeSet::new()) => {
                     return self.find(star, name, steps - 1, out);
                 }
                 Some(_) => {}
@@ -262,13 +270,13 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn binds(&self, module: &Module<'a>, name: &str, steps: u32) -> bool {
-        module.symbols.names.contains_key(name)
-            || steps > 0
-                && module.symbols.stars.iter().any(|star| match self.module(star) {
-                    Some(other) => self.binds(other, name, steps - 1),
+    fn binds(&self, module: &'a Module<'a>, name: &str, seen: &mut BTreeSet<&'a str>) -> bool {
+        seen.insert(module.name)
+            && (module.symbols.names.contains_key(name)
+                || module.symbols.stars.iter().any(|star| match self.module(star) {
+                    Some(other) => self.binds(other, name, seen),
                     None => false,
-                })
+                }))
     }
 
     /// The meaning of one binding.
@@ -312,6 +320,7 @@ impl<'a> Index<'a> {
     /// Everything an expression of names and attributes can mean in `module`.
     pub fn resolve(&self, module: &'a Module<'a>, expr: &'a Expr) -> Vec<Meaning<'a>> {
         let mut out = Vec::new();
+        self.fuel.set(FUEL);
         self.expression(module, expr, MAX_STEPS, &mut out);
         if out.is_empty() {
             out.push(Meaning::Dynamic);

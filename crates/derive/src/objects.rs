@@ -74,6 +74,9 @@ impl<'a> Proof<'_, '_, 'a> {
         if self.overrides("__getattribute__") {
             return Err("defines __getattribute__".into());
         }
+        if self.world.is_patched(class, Some(name)) {
+            return Err(format!("reads {name}, which is assigned from outside"));
+        }
         let ancestry = self.world.ancestry(class);
         let ancestry = ancestry.as_ref().as_ref().map_err(Clone::clone)?;
         let found = ancestry.find(self.world.index, name);
@@ -166,6 +169,9 @@ impl<'a> Proof<'_, '_, 'a> {
         match name {
             Some("__class__") => Err("changes its own class".into()),
             Some("__dict__") => self.merge(&value, flow),
+            Some(name) if self.world.is_patched(class, Some(name)) => {
+                Err(format!("sets {name}, which is assigned from outside"))
+            }
             Some(name) => {
                 let mut plain = true;
                 for found in ancestry.find(self.world.index, name) {
@@ -187,6 +193,9 @@ impl<'a> Proof<'_, '_, 'a> {
     /// Every setter of the class must take `value`: which one is called is not known.
     pub fn setters(&mut self, value: &Value<'a>, flow: &mut Flow<'a>) -> Step {
         let Some(class) = self.class else { return Ok(()) };
+        if self.world.is_patched(class, None) {
+            return Err("some attribute is assigned from outside".into());
+        }
         let ancestry = self.world.ancestry(class);
         let ancestry = ancestry.as_ref().as_ref().map_err(Clone::clone)?;
         let sources: Vec<_> = ancestry.sources().collect();

@@ -272,6 +272,18 @@ fn decorators_that_replace_a_class() {
 }
 
 #[test]
+fn decorators_that_are_instances() {
+    let with = |body: &str| {
+        format!(
+            "class Fill:\n    def __init__(self, **k): self.k = k\n    def __call__(self, c):\n        {body}\n        return c\n@Fill(a=1)\nclass C: pass\n"
+        )
+    };
+    assert_ne!(uses(&with("c.__doc__ = 'd'"), "C"), "-");
+    assert_eq!(uses(&with("c.__setstate__ = run"), "C"), "-");
+    assert_eq!(uses(&with("c = run(c)"), "C"), "-");
+}
+
+#[test]
 fn every_branch_counts() {
     let source = "if x:\n    class C: pass\nelse:\n    class C:\n        def __setstate__(self, s): run(s)\n";
     assert!(!is_built(source, "C"));
@@ -291,9 +303,22 @@ fn what_is_assigned_from_elsewhere() {
     assert_ne!(of("from .m import C\nC.__doc__ = 'd'\n"), "-");
     assert_eq!(of("from .m import C\nC.__setstate__ = run\n"), "-");
     assert_eq!(of("from . import m\nm.C.__setattr__ = run\n"), "-");
-    assert_eq!(of("from .m import *\nC.x = property(f, g)\n"), "-");
+    // Perhaps a setter.
+    assert!(of("from .m import *\nC.x = property(f, g)\n").ends_with("=<dict>"));
     assert_eq!(of("from .m import C\nsetattr(C, name, run)\n"), "-");
     assert_eq!(of("from .m import C\ndef late():\n    C.__del__ = run\n"), "-");
+}
+
+#[test]
+fn a_method_assigned_from_elsewhere_counts_where_it_is_called() {
+    let of = |body: &str| {
+        let source = format!("class C:\n    def go(self): pass\n    def __setstate__(self, s): {body}\n");
+        let files =
+            [("lib/__init__.py", ""), ("lib/m.py", &source), ("lib/o.py", "from .m import C\nC.go = run\n")];
+        uses_in(&judged(&files), "lib.m", "C")
+    };
+    assert!(of("self.__dict__ = s").contains("build"));
+    assert!(!of("self.go()").contains("build"));
 }
 
 #[test]
