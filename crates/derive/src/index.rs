@@ -88,6 +88,8 @@ pub struct Index<'a> {
     failed: RefCell<BTreeSet<String>>,
     /// How many names the look-up under way may still ask for: aliases of aliases multiply.
     fuel: Cell<u32>,
+    /// Names whose bindings are being looked through.
+    active: RefCell<Vec<(&'a str, String)>>,
     known_as: HashMap<&'a str, usize>,
 }
 
@@ -137,6 +139,7 @@ impl<'a> Index<'a> {
             classes: RefCell::default(),
             failed: RefCell::default(),
             fuel: Cell::new(FUEL),
+            active: RefCell::default(),
             known_as,
         }
     }
@@ -231,6 +234,14 @@ impl<'a> Index<'a> {
             });
         };
         if let Some(bindings) = module.symbols.names.get(name) {
+            // `str = str`: what it was before.
+            if self.active.borrow().iter().any(|(m, n)| *m == module.name && n == name) {
+                return out.push(match builtins::is_builtin(name) {
+                    true => Meaning::Outside(format!("builtins.{name}")),
+                    false => Meaning::Dynamic,
+                });
+            }
+            self.active.borrow_mut().push((module.name, name.to_string()));
             for binding in bindings {
                 self.binding(module, None, binding, steps, out);
                 let at = match binding {
@@ -248,6 +259,7 @@ impl<'a> Index<'a> {
                     }
                 }
             }
+            self.active.borrow_mut().pop();
             return;
         }
         let submodule = format!("{module_name}.{name}");

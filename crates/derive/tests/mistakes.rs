@@ -183,3 +183,10 @@ fn a_star_that_comes_later_binds_anew() {
 fn what_ends_the_process_is_not_harmless() {
     assert!(!is_proved("class C:\n    def __init__(self): raise SystemExit\n", "C", "call"));
 }
+
+#[test]
+fn names_that_stand_for_themselves_are_what_they_were() {
+    let twice = "try:\n    str = str\n    a = a\nexcept NameError:\n    str = str\n    a = a\n";
+    assert!(is_proved(&format!("{twice}class C(str): pass\n"), "C", "new"));
+    assert!(!is_proved(&format!("{twice}class C(a): pass\n"), "C", "new"));
+}
