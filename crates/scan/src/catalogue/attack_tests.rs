@@ -111,7 +111,8 @@ fn names() -> Vec<(&'static str, &'static str)> {
         .collect();
     names.extend([("evilpkg", "Thing"), ("torch", "unheard_of"), ("", "")]);
     for (m, n, row) in CATALOGUE.all() {
-        if row.harmless.is_some_and(|e| !matches!(e.args, Args::Any | Args::Plain)) {
+        // Of derived rows a few of each kind are enough.
+        if row.harmless.is_some_and(|e| !e.derived && !matches!(e.args, Args::Any | Args::Plain)) {
             names.push((m, n));
         }
     }
@@ -164,7 +165,13 @@ fn no_predicate_takes_an_object_that_the_stream_has_dressed_up() {
     let keeps = |name: &str, args: Args| {
         matches!(
             args,
-            Args::Any | Args::Partial | Args::Factory | Args::Newobj | Args::Reconstructor | Args::DateState
+            Args::Any
+                | Args::DictState
+                | Args::Partial
+                | Args::Factory
+                | Args::Newobj
+                | Args::Reconstructor
+                | Args::DateState
         ) || matches!(name, "slice" | "object")
     };
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);

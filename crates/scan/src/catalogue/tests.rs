@@ -117,13 +117,35 @@ fn what_a_partial_a_factory_and_a_reconstructor_are_given_decides() {
     let rebuild =
         |class_, base| class("copyreg", "_reconstructor", How::Reduce, &[class_, base, Value::None]);
     let object = || global("builtins", "object");
-    assert_eq!(rebuild(global("sklearn.svm", "SVC"), object()), CallClass::Unknown);
+    assert_eq!(rebuild(global("acme.svm", "SVC"), object()), CallClass::Unknown);
     assert_eq!(rebuild(global("subprocess", "Popen"), object()), dangerous(Effect::Process));
     assert_eq!(
         rebuild(global("collections", "OrderedDict"), global("builtins", "dict")),
         CallClass::Harmless
     );
-    assert_eq!(rebuild(global("sklearn.svm", "SVC"), global("mine", "Base")), CallClass::KnownUncatalogued);
+    assert_eq!(rebuild(global("acme.svm", "SVC"), global("mine", "Base")), CallClass::KnownUncatalogued);
+}
+
+#[test]
+fn derived_rows_hold_for_the_states_they_were_proved_for() {
+    let of = |module, name, state: Value| {
+        let args = [state];
+        let plain = Call { how: How::Build, args: &args, plain_args: true, ..Call::import(module, name) };
+        (classify(&plain), classify(&Call { plain_args: false, ..plain }))
+    };
+    let state = || Value::Dict(vec![(text("a"), Value::Int(1))]);
+    let pair = || Value::Tuple(vec![Value::None, state()]);
+    let trainer = ("transformers.training_args", "TrainingArguments");
+    assert_eq!(of(trainer.0, trainer.1, state()).0, CallClass::Harmless);
+    // A state with a second half is set through properties.
+    assert_eq!(of(trainer.0, trainer.1, pair()).0, CallClass::Unknown);
+    assert_eq!(
+        of("sklearn.svm._classes", "SVC", state()),
+        (CallClass::Harmless, CallClass::KnownUncatalogued)
+    );
+    // Of a distribution whose names are open, what is not proved stays unknown; of another it is suspicious.
+    assert_eq!(of("transformers.nobody", "Knows", state()).0, CallClass::Unknown);
+    assert_eq!(of("sklearn.nobody", "Knows", state()).0, CallClass::KnownUncatalogued);
 }
 
 #[test]
