@@ -140,9 +140,9 @@ fn followed(key: &str, value: &str, found: &mut dyn FnMut(FactKind)) {
             }
         }
         "code" | "model_code_path" => found(fact("model-code", value, &line)),
+        // A `uri` tells where an artifact came from; only its copy at `path` is opened.
         "data" | "model_path" | "pickled_model" | "python_model" | "artifact_path" | "path"
-        | "saved_model_dir" | "model_data" | "conda" | "virtualenv" | "env" | "uri" | "code_path"
-        | "model_config" | "state_dict" => {
+        | "saved_model_dir" | "model_data" => {
             if let Some(code) = paths::escape_of(value.as_bytes()) {
                 found(FactKind::UnsafePath { code: code.into(), detail: escape(&line) });
             }
@@ -207,6 +207,8 @@ mod tests {
         };
         let honest = "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n    code: null\n";
         assert_eq!(of(honest), [""; 0]);
+        let artifact = "flavors:\n  python_function:\n    artifacts:\n      a: {path: artifacts/a.txt, uri: /home/me/a.txt}\n";
+        assert_eq!(of(artifact), [""; 0]);
         let own = "flavors:\n  python_function:\n    loader_module: evil\n    code: code\n    data: ../../etc/passwd\n";
         assert_eq!(of(own), ["loader-module", "model-code", "path-traversal"]);
         assert_eq!(of("{\"flavors\": {python_function: {loader_module: evil}}}"), ["loader-module"]);
