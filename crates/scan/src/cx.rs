@@ -80,6 +80,8 @@ pub struct Cx<'a> {
     pub(crate) depth: u32,
     /// A pickle here is one of a torch archive: its persistent ids name the archive's storages.
     pub(crate) in_torch: bool,
+    /// The text here is a configuration of Keras by its place and was judged as one.
+    pub(crate) keras_judged: bool,
 }
 
 impl Cx<'_> {
@@ -221,12 +223,33 @@ impl Cx<'_> {
         });
     }
 
+    /// As [`Self::member`], for a text that Keras reads as the configuration of a model.
+    pub(crate) fn keras_member(&mut self, name: &[u8], blob: &Blob) {
+        use crate::analyses::{keras, keras_config};
+        self.enter(name, |cx| {
+            match blob.head(keras::MAX + 1) {
+                Ok(text) => {
+                    keras_config(&text, keras::Expect::Config, cx);
+                }
+                Err(e) => cx.stop(e.into()),
+            }
+            cx.keras_judged = true;
+            crate::engine::scan_blob(blob, cx);
+        });
+    }
+
     /// Runs `f` in the context of the member `name`, one level deeper. Depth limits become gaps.
     pub fn enter(&mut self, name: &[u8], f: impl FnOnce(&mut Cx<'_>)) {
         let name = escape_bytes(name);
         let path = if self.path.is_empty() { name } else { format!("{}!{}", self.path, name) };
-        let mut child =
-            Cx { sink: self.sink, budget: self.budget.clone(), path, depth: self.depth + 1, in_torch: false };
+        let mut child = Cx {
+            sink: self.sink,
+            budget: self.budget.clone(),
+            path,
+            depth: self.depth + 1,
+            in_torch: false,
+            keras_judged: false,
+        };
         match child.budget.depth(child.depth) {
             Ok(()) => f(&mut child),
             Err(e) => child.stop(e.into()),

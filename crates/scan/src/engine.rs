@@ -24,7 +24,8 @@ impl Default for Options {
 pub fn scan(blob: &Blob, options: &Options) -> Facts {
     let mut sink = Sink::default();
     let budget = Budget::new(options.limits.clone());
-    let mut cx = Cx { sink: &mut sink, budget, path: String::new(), depth: 0, in_torch: false };
+    let mut cx =
+        Cx { sink: &mut sink, budget, path: String::new(), depth: 0, in_torch: false, keras_judged: false };
     match in_memory(blob) {
         Ok(blob) => scan_blob(&blob, &mut cx),
         Err(e) => cx.stop(e.into()),

@@ -71,7 +71,17 @@ pub fn explain(blob: &Blob, name: &str, options: &Options, max_lines: usize, opc
     let trace = Trace { lines: Vec::new(), max: max_lines, truncated: false, opcodes };
     let mut sink = Sink::tracing(trace);
     let budget = Budget::new(options.limits.clone());
-    scan_blob(blob, &mut Cx { sink: &mut sink, budget, path: String::new(), depth: 0, in_torch: false });
+    scan_blob(
+        blob,
+        &mut Cx {
+            sink: &mut sink,
+            budget,
+            path: String::new(),
+            depth: 0,
+            in_torch: false,
+            keras_judged: false,
+        },
+    );
     let (lines, truncated) = sink.trace.map(|t| (t.lines, t.truncated)).unwrap_or_default();
     let others = sink.facts.iter().filter(|f| !matches!(f.kind, FactKind::Call { .. }));
     let mut besides: Vec<Finding> = others.filter_map(|f| rules::judge_fact(f, name)).collect();

@@ -221,7 +221,6 @@ fn layouts_that_are_not_judged_say_so() {
             .collect()
     };
     assert_eq!(unsupported(&["a/data.pkl", "a/version", "a/constants.pkl", "a/code/x.py"]), ["torchscript"]);
-    assert_eq!(unsupported(&["config.json", "metadata.json", "model.weights.h5"]), ["keras-zip"]);
     assert_eq!(unsupported(&["schema.json"]), ["skops"]);
     assert_eq!(unsupported(&["readme.txt"]), [""; 0]);
 }

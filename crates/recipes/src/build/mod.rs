@@ -3,7 +3,9 @@
 mod archive;
 mod compress;
 mod gguf;
+mod hdf5;
 mod proto;
+mod python_code;
 mod sevenz;
 mod table;
 mod tar;
@@ -97,6 +99,14 @@ pub(crate) enum Source {
     /// A TensorFlow Lite model.
     #[serde(rename = "tflite")]
     TfLite(tflite::TfLite),
+    /// A marshalled Python function.
+    PythonCode(python_code::Code),
+    /// In base64.
+    Base64(Box<Source>),
+    /// `text` with every `{name}` of `with` replaced.
+    Filled { text: String, with: BTreeMap<String, Source> },
+    /// An HDF5 file.
+    Hdf5(Box<hdf5::Hdf5>),
 }
 
 fn one() -> u8 {
@@ -170,6 +180,17 @@ impl Builder<'_> {
             Source::Proto(text) => proto::build(text, self)?,
             Source::Table(table) => table::build(table, self)?,
             Source::TfLite(model) => tflite::build(model, self)?,
+            Source::PythonCode(code) => python_code::build(code)?,
+            Source::Base64(inner) => python_code::base64(&self.source(inner)?),
+            Source::Filled { text, with } => {
+                let mut bytes = text.as_bytes().to_vec();
+                for (name, source) in with {
+                    bytes = patched(&bytes, format!("{{{name}}}").as_bytes(), &self.source(source)?)
+                        .ok_or_else(|| Error::new(format!("nothing to fill: {name}")))?;
+                }
+                bytes
+            }
+            Source::Hdf5(hdf5) => hdf5::build(hdf5, self)?,
         })
     }
 

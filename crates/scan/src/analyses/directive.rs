@@ -233,26 +233,6 @@ fn json_key(
             }
         }
         ("weight_map", Value::Object(m)) => shards(m, &shown(), found),
-        ("class_name", Value::String(s)) if s == "Lambda" || s == "TFOpLambda" || s == "SlicingOpLambda" => {
-            found(Finding::Directive("keras-lambda", format!("{}: {}", shown(), bounded(s))));
-        }
-        ("class_name", Value::String(s))
-            if matches!(s.as_str(), "__lambda__" | "function" | "TorchModuleWrapper") =>
-        {
-            let what = bounded(&Value::Object(map.clone()).to_string());
-            found(Finding::Directive("keras-callable", format!("{}: {what}", shown())));
-        }
-        ("class_name", Value::String(_)) if map.contains_key("config") => {
-            if let Some(module) = map.get("module").and_then(Value::as_str)
-                && !matches!(
-                    module.split('.').next(),
-                    Some("keras" | "tensorflow" | "keras_hub" | "keras_nlp" | "builtins")
-                )
-            {
-                let code = if dangerous_name(module) { "hydra-target-dangerous" } else { "keras-module" };
-                found(Finding::Directive(code, format!("{}: {}", shown(), bounded(module))));
-            }
-        }
         (_, Value::String(s)) => {
             if let Some((code, detail)) = commands_in_config(s) {
                 found(Finding::Directive(code, format!("{}: {detail}", shown())));
@@ -380,7 +360,7 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Decodes base64 of either alphabet (RFC 4648); an incomplete last group is dropped.
-fn base64_bytes(text: &[u8]) -> Vec<u8> {
+pub(crate) fn base64_bytes(text: &[u8]) -> Vec<u8> {
     let value = |b: u8| match b {
         b'A'..=b'Z' => b - b'A',
         b'a'..=b'z' => b - b'a' + 26,

@@ -7,9 +7,13 @@ pub(crate) mod jinja;
 mod jinja_names;
 #[cfg(test)]
 mod jinja_tests;
+pub(crate) mod keras;
 pub(crate) mod lenient_json;
+pub(crate) mod marshal;
 pub(crate) mod opaque;
 pub(crate) mod paths;
 pub(crate) mod python;
 pub(crate) mod tf_graph;
 pub(crate) mod yaml;
+
+pub(crate) use keras::config as keras_config;

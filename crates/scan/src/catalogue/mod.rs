@@ -84,6 +84,16 @@ pub fn subject<'a>(call: &Call<'a>, class: &CallClass) -> (&'a str, &'a str) {
     }
 }
 
+/// The effect of a name that is listed as dangerous.
+pub(crate) fn listed_effect(module: &str, name: &str) -> Option<Effect> {
+    CATALOGUE.listed_danger(module, name)
+}
+
+/// True if a name or text in a rebuilt function shows more than model work.
+pub(crate) fn is_code_word(text: &str) -> bool {
+    CATALOGUE.is_code_word(text)
+}
+
 /// What is known of a name used as data or rebuilt as a class, when nothing else is known of the use.
 fn of_name(cat: &Catalogue<'_>, module: &str, name: &str, how: How) -> CallClass {
     if cat.harmless(module, name).is_some_and(|e| e.allows(how)) {

@@ -4,7 +4,7 @@
 use super::{Claim, Format, Probe, source};
 use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
-use crate::analyses::{instructions, jinja, lenient_json, yaml};
+use crate::analyses::{instructions, jinja, keras, lenient_json, yaml};
 use crate::cx::{Cx, Stop};
 use serde::de::DeserializeSeed;
 use std::io::BufReader;
@@ -97,6 +97,13 @@ pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
             let text = String::from_utf16_lossy(&units);
             reading("text", cx);
             reading("not-python", cx);
+            if !cx.keras_judged
+                && text.trim_start().starts_with('{')
+                && keras::may_be(text.as_bytes())
+                && keras::config(text.as_bytes(), keras::Expect::Any, cx)
+            {
+                cx.refine("keras-json");
+            }
             lines(&text, false, cx);
             if blob.len() > LINES_MAX {
                 return Err(Stop::Unsupported("UTF-16 text of this size".into()));
@@ -168,6 +175,12 @@ fn lines(text: &str, python: bool, cx: &mut Cx<'_>) {
     configuration(text, python, cx);
     let start = text.trim_start_matches('\u{feff}').trim_start();
     template(text, start, cx);
+    if keras::yaml(text) {
+        cx.refine("keras-yaml");
+        let detail =
+            "a model as YAML, which Keras before 2.6 read with a loader that makes any object".to_string();
+        cx.fact(None, FactKind::Unsupported { format: "keras-yaml".into(), detail });
+    }
     if start.starts_with('<') {
         markup(text, cx);
     }
@@ -351,6 +364,7 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
         }
     }
     reading("json", cx);
+    keras_config(&body, cx)?;
     let mut from = serde_json::Deserializer::from_reader(BufReader::new(body.reader()));
     loop {
         let mut builder = Builder::new(body.len() > TREE_MAX);
@@ -373,6 +387,30 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
         }
     }
     Ok(true)
+}
+
+/// Configurations of Keras are told by what they hold, whatever they are called.
+fn keras_config(body: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    if cx.keras_judged {
+        return Ok(());
+    }
+    let mut window = Window::new(body.clone(), Window::CHUNK);
+    let mut at = 0;
+    while at < body.len() {
+        let v = window.view(at, 1)?;
+        if keras::may_be(v) {
+            // Larger ones are a gap, which a byte more than the limit shows.
+            let text = body.head(keras::MAX + 1)?;
+            if keras::config(&text, keras::Expect::Any, cx) {
+                cx.refine("keras-json");
+            }
+            return Ok(());
+        }
+        // A name cut in two by the window begins the next one.
+        let step = (v.len() as u64).saturating_sub(32).max(1);
+        at += if at + v.len() as u64 == body.len() { v.len() as u64 } else { step };
+    }
+    Ok(())
 }
 
 /// Sound JSON that stays partly unread: nothing is known of what follows.

@@ -9,6 +9,7 @@ mod executable;
 mod flatbuffer;
 mod gguf;
 mod gguf_types;
+mod hdf5;
 mod joblib;
 mod kd_tree;
 mod leftover;
@@ -118,6 +119,7 @@ pub static REGISTRY: &[&dyn Format] = &[
     &compressed::ZFile,
     &safetensors::Safetensors,
     &gguf::Gguf,
+    &hdf5::Hdf5,
     &torch_legacy::TorchLegacy,
     &pickle::Pickle,
     &numpy::Npy,

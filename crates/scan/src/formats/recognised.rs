@@ -8,10 +8,6 @@ use wb_verdict::FactKind;
 
 /// Formats told by a fixed string at a fixed place: id, offset, bytes.
 const MAGIC: &[(&str, usize, &[u8])] = &[
-    ("hdf5", 0, b"\x89HDF\r\n\x1a\n"),
-    ("hdf5", 512, b"\x89HDF\r\n\x1a\n"),
-    ("hdf5", 1024, b"\x89HDF\r\n\x1a\n"),
-    ("hdf5", 2048, b"\x89HDF\r\n\x1a\n"),
     ("executorch", 4, b"ET12"),
     ("executorch", 8, b"eh00"),
     ("catboost", 0, b"CBM1"),
@@ -122,7 +118,6 @@ fn text_model(head: &[u8]) -> Option<&'static str> {
         Some(b'<') if start[1..].trim_ascii_start().starts_with(b"ir_version") => Some("onnx-text"),
         Some(b'{') if has("\"irVersion\"") || has("\"opsetImport\"") => Some("onnx-json"),
         Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
-        Some(b'{') if has("\"keras_version\"") && has("\"class_name\"") => Some("keras-json"),
         Some(b'{') if has("\"features_info\"") && has("\"float_features\"") => Some("catboost-json"),
         _ => None,
     }

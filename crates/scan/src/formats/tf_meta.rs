@@ -3,7 +3,7 @@
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
 use super::{document, tf_proto};
 use crate::analyses::tf_graph::Graph;
-use crate::analyses::{directive, paths};
+use crate::analyses::{directive, keras, keras_config, paths};
 use crate::cx::{Cx, Stop};
 use std::collections::HashMap;
 use wb_blob::{Exhausted, Resource};
@@ -345,6 +345,7 @@ pub(super) fn metadata(w: &mut Wire, f: &Field, cx: &mut Cx<'_>) -> Result<(), S
     match serde_json::from_slice::<serde_json::Value>(&bytes) {
         Ok(value) => {
             directive::in_json(&value, "", &mut |found| document::record(found, "layer configuration", cx));
+            keras_config(&bytes, keras::Expect::Config, cx);
             Ok(())
         }
         Err(_) => {

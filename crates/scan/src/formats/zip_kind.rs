@@ -62,7 +62,15 @@ impl Kind {
         if !kind.package {
             kind.package_source = None;
         }
-        kind.keras = has(b"config.json") && has(b"metadata.json");
+        kind.keras = has(b"config.json")
+            && [
+                b"metadata.json".as_slice(),
+                b"model.weights.h5",
+                b"model.weights.npz",
+                b"model.weights.json",
+            ]
+            .into_iter()
+            .any(has);
         kind.skops = has(b"schema.json");
         kind.npz = npz.0 > 0 && npz.0 == npz.1;
         kind.other = [
@@ -75,6 +83,11 @@ impl Kind {
         .find(|(_, n)| has(n))
         .map(|(id, _)| id);
         kind
+    }
+
+    /// True for the member that Keras reads as the configuration of a model.
+    pub(super) fn is_keras_config(&self, name: &[u8]) -> bool {
+        self.keras && name.eq_ignore_ascii_case(b"config.json")
     }
 
     /// True if torch opens the pickles in it, with the storages beside them.
@@ -151,7 +164,6 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
     }
     if kind.keras {
         cx.refine("keras-zip");
-        unsupported(cx, "keras-zip", "layer configuration is not judged");
     }
     if kind.skops {
         cx.refine("skops");

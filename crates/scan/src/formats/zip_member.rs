@@ -299,6 +299,9 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
         if kind.has_storages() && name.to_ascii_lowercase().ends_with(b".pkl") {
             return cx.torch_member(name, data);
         }
+        if kind.is_keras_config(name) || kind.is_keras_config(&m.local.header.name) {
+            return cx.keras_member(name, data);
+        }
         return cx.member(name, data);
     }
     let stored = m.header().method == 0 && m.local.header.method == 0;

@@ -200,6 +200,9 @@ pub(super) fn is_opt_in(rule: &str) -> bool {
 
 /// The rule for a directive code.
 pub(super) fn rule(code: &str) -> &'static Rule {
+    if let Some(rule) = super::keras::rule(code) {
+        return rule;
+    }
     match code {
         "hydra-target-dangerous" => &TARGET,
         "shell-command" | "python-code" | "script-tag" | "script-text" | "svg-script"
@@ -211,7 +214,8 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         "config-environment" => &ENVIRONMENT,
         "index-shard-odd" => &SHARD,
         "remote-code" | "torch-package-source" | "torchserve-handler" => &REMOTE_CODE,
-        "keras-lambda" | "keras-callable" => &super::code::CARRIED,
+        "hdf5-external" => &super::hdf5::EXTERNAL,
+        "hdf5-external-outside" => &super::hdf5::EXTERNAL_OUTSIDE,
         "xml-external-entity" | "xml-entity" | "xml-include" => &ENTITY,
         _ => &GENERIC,
     }

@@ -87,6 +87,14 @@ fn say(kind: &FactKind) -> (String, String) {
         FactKind::Names { module, detail, .. } => {
             (format!("this configuration names code of its own repository: {module}.py"), detail.clone())
         }
+        FactKind::Directive { code, detail } if keras(code).is_some() => {
+            // The place comes first, then the name that it is about: each name is a finding of its own.
+            let what = keras(code).unwrap_or_default();
+            let name = detail.split_once(": ").map_or("", |(_, name)| name);
+            let named = !name.is_empty() && !code.starts_with("keras-lambda");
+            let message = if named { format!("{what} ({name})") } else { what.to_string() };
+            (message, detail.clone())
+        }
         FactKind::Directive { code, detail } => (directive(code), coded(code, detail)),
         FactKind::Hidden { code, detail } => {
             (format!("this file hides a {code} where data is expected"), coded(code, detail))
@@ -111,6 +119,22 @@ fn say(kind: &FactKind) -> (String, String) {
         }
         FactKind::UnknownContent => ("no catalogued loader opens this content".into(), String::new()),
     }
+}
+
+/// What a configuration of Keras or an HDF5 file does.
+fn keras(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "keras-lambda" => "this keras model carries code that runs when it is rebuilt or called",
+        "keras-lambda-dangerous" => "code in this keras model reaches the system",
+        "keras-callable" => "rebuilding this keras model calls something outside of keras's own classes",
+        "keras-callable-dangerous" => "rebuilding this keras model calls something dangerous",
+        "keras-unknown-class" => "this keras model needs a class that its user registers",
+        "keras-file-outside" => "rebuilding this keras model reads a file or address outside of it",
+        "keras-file-beside" => "rebuilding this keras model reads a file beside it",
+        "hdf5-external" => "this hdf5 file takes data from another file",
+        "hdf5-external-outside" => "this hdf5 file reads a file of the machine that loads it",
+        _ => return None,
+    })
 }
 
 fn call_message(callable: &str, how: How, class: &CallClass) -> String {

@@ -8,7 +8,9 @@ mod code;
 mod coreml;
 mod directive;
 mod executable;
+mod hdf5;
 mod hidden;
+mod keras;
 mod message;
 mod names;
 mod onnx;
@@ -58,10 +60,21 @@ pub static RULES: &[&Rule] = &[
     &executable::NATIVE,
     &executable::SCRIPT,
     &executable::BYTECODE,
+    &hdf5::STRUCTURE,
+    &hdf5::EXTERNAL,
+    &hdf5::EXTERNAL_OUTSIDE,
+    &hdf5::SHAPE,
     &hidden::GENERIC,
     &hidden::PICKLE,
     &hidden::ARCHIVE,
     &hidden::EXECUTABLE,
+    &keras::LAMBDA,
+    &keras::LAMBDA_DANGEROUS,
+    &keras::CALLABLE,
+    &keras::CALLABLE_DANGEROUS,
+    &keras::UNKNOWN_CLASS,
+    &keras::FILE_OUTSIDE,
+    &keras::FILE_BESIDE,
     &onnx::PYTHON,
     &onnx::CUSTOM,
     &onnx::UNKNOWN,
@@ -194,7 +207,8 @@ pub fn unknown_reason(rule: &str) -> UnknownReason {
         id if id == pickle::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
         id if id == directive::KNOWN_TARGET.id => UnknownReason::UnknownClass,
         id if directive::is_opt_in(id) => UnknownReason::OptInCode,
-        id if id == unsupported::CONTENT.id => UnknownReason::UnknownContent,
+        id if id == keras::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
+        id if id == unsupported::CONTENT.id || id == keras::FILE_BESIDE.id => UnknownReason::UnknownContent,
         id if repository::is_opt_in(id) => UnknownReason::OptInCode,
         _ => UnknownReason::Unsupported,
     }

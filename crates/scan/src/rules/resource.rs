@@ -51,7 +51,9 @@ pub(super) static PICKLE: Rule = Rule {
 
 /// The rule for a resource code.
 pub(super) fn rule(code: &str) -> &'static Rule {
-    if code.starts_with("pickle-") {
+    if code.starts_with("hdf5-") {
+        &super::hdf5::SHAPE
+    } else if code.starts_with("pickle-") {
         &PICKLE
     } else if ["overflow", "size", "length", "count", "shape", "dims"].iter().any(|w| code.contains(w)) {
         &SIZES

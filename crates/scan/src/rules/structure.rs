@@ -104,6 +104,7 @@ pub(super) fn rule(code: &str) -> &'static Rule {
             &ZIP_ENTRIES
         }
         "zip" => &ZIP,
+        "hdf5" => &super::hdf5::STRUCTURE,
         "pickle" | "joblib" => &PICKLE,
         "tflite" => &super::operator::LITE_INDEX,
         "safetensors" | "gguf" | "npy" | "numpy" | "scipy" | "tensor" => &TENSORS,
