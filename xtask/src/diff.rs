@@ -1,22 +1,27 @@
 //! `cargo xtask diff-fuzz`: the pickle machine against CPython's own unpicklers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-use wb_difffuzz::{Config, Found, Outcome, run, self_test};
+use wb_difffuzz::{Config, Found, run, self_test, try_one, version};
 
-const USAGE: &str = "usage: cargo xtask diff-fuzz --minutes N [--self-test] [--seed S] [--first N] [--python PATH] \
-    [--python-share N] [--progress SECONDS]";
+const USAGE: &str = "usage: cargo xtask diff-fuzz --minutes N [--seed S] [--first N] [--progress SECONDS]
+       cargo xtask diff-fuzz --self-test
+       cargo xtask diff-fuzz --stream HEX [--profile 0..3]
+options: --python PATH (a CPython of 3.8 or later), --share N (one stream in N through all readers, the others through \
+the C unpickler alone)";
 /// In the self-test each fault must be found within this time, however many minutes are given.
 const SELF_TEST: Duration = Duration::from_secs(60);
 
 struct Args {
     minutes: f64,
     self_test: bool,
+    stream: Option<Vec<u8>>,
+    profile: u8,
     seed: u64,
     first: u64,
     python: String,
-    python_share: u64,
+    share: u64,
     progress: Option<Duration>,
 }
 
@@ -25,37 +30,48 @@ pub fn command(args: &[String]) -> Result<(), String> {
     let args = parse(args)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask has no parent folder")?;
     let seeds = seeds(&root.join("corpus"))?;
-    say!("seed {}, {} streams of the corpus to change", args.seed, seeds.len());
+    say!("{}, seed {}, {} streams of the corpus to change", version(&args.python)?, args.seed, seeds.len());
     let config = Config {
         python: args.python,
         time: if args.self_test { SELF_TEST } else { Duration::from_secs_f64(args.minutes * 60.0) },
         seed: args.seed,
         first: args.first,
         seeds,
-        python_share: args.python_share,
+        share: args.share,
         progress: args.progress,
     };
     if args.self_test {
         return report_self_test(&config);
     }
+    if let Some(bytes) = args.stream {
+        let found = try_one(&config, bytes, args.profile)?;
+        say!("{}", text(&found));
+        return if found.divergence.is_some() { Err(String::new()) } else { Ok(()) };
+    }
     let outcome = run(&config)?;
     say!("{}", outcome.totals);
     let dir = root.join("target/diff-fuzz");
     for found in &outcome.found {
-        let path = write(&dir, found).map_err(|e| format!("cannot write to {}: {e}", dir.display()))?;
-        say!("FAIL {}: {} (reader {})", path.display(), found.divergence.rule, found.divergence.reader);
+        let Some(d) = &found.divergence else { continue };
+        say!("FAIL {} by reader {}, stream {} of seed {}", d.rule, d.reader, found.index, config.seed);
+        say!("{}", text(found));
+        let path = dir.join(format!("{}-{}.txt", d.rule, found.index));
+        fs::create_dir_all(&dir)
+            .and_then(|()| fs::write(&path, text(found)))
+            .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     }
-    if outcome.found.is_empty() {
-        say!("ok   {}", last_line(&outcome));
-        Ok(())
-    } else {
-        Err(format!("the machine and CPython differ; the streams are in {}", dir.display()))
+    if !outcome.found.is_empty() {
+        return Err(format!("the machine and CPython differ; the streams are in {}", dir.display()));
     }
-}
-
-fn last_line(outcome: &Outcome) -> String {
     let (all, stopped) = outcome.totals.sum();
-    format!("{all} streams, {stopped} reached STOP, no divergence")
+    if stopped == 0 {
+        return Err(format!(
+            "{all} streams in {:.0} s, none reached STOP: nothing was compared",
+            outcome.totals.seconds
+        ));
+    }
+    say!("ok   {all} streams, {stopped} reached STOP, no divergence");
+    Ok(())
 }
 
 fn report_self_test(config: &Config) -> Result<(), String> {
@@ -72,10 +88,12 @@ fn parse(args: &[String]) -> Result<Args, String> {
     let mut out = Args {
         minutes: 0.0,
         self_test: false,
+        stream: None,
+        profile: 0,
         seed: 1,
         first: 0,
         python: std::env::var("PYTHON").unwrap_or_else(|_| "python3".into()),
-        python_share: 1,
+        share: 1,
         progress: None,
     };
     let mut rest = args.iter();
@@ -91,13 +109,16 @@ fn parse(args: &[String]) -> Result<Args, String> {
             "--seed" => out.seed = value.parse().map_err(|_| bad())?,
             "--first" => out.first = value.parse().map_err(|_| bad())?,
             "--python" => out.python = value.clone(),
-            "--python-share" => out.python_share = value.parse().map_err(|_| bad())?,
+            "--share" => out.share = value.parse().map_err(|_| bad())?,
+            "--profile" => out.profile = value.parse().map_err(|_| bad())?,
+            "--stream" => out.stream = Some(unhex(value).ok_or_else(bad)?),
             "--progress" => out.progress = Some(Duration::from_secs(value.parse().map_err(|_| bad())?)),
             _ => return Err(format!("no option {arg:?}\n{USAGE}")),
         }
     }
+    let no_time = out.self_test || out.stream.is_some();
     // Written so that NaN is refused as well.
-    if out.self_test || (out.minutes > 0.0 && out.minutes < 1e6) { Ok(out) } else { Err(USAGE.into()) }
+    if no_time || (out.minutes > 0.0 && out.minutes < 1e6) { Ok(out) } else { Err(USAGE.into()) }
 }
 
 /// Raw pickles that the corpus recipes make, hostile ones and their harmless twins, small ones only.
@@ -117,10 +138,16 @@ fn seeds(corpus: &Path) -> Result<Vec<Vec<u8>>, String> {
     Ok(out)
 }
 
-fn write(dir: &Path, found: &Found) -> std::io::Result<PathBuf> {
+fn unhex(s: &str) -> Option<Vec<u8>> {
+    let pairs = s.as_bytes().chunks(2);
+    pairs
+        .map(|p| u8::from_str_radix(std::str::from_utf8(p).ok().filter(|p| p.len() == 2)?, 16).ok())
+        .collect()
+}
+
+/// A stream as opcodes and hex, and what everybody says of it.
+fn text(found: &Found) -> String {
     use std::fmt::Write as _;
-    fs::create_dir_all(dir)?;
-    let path = dir.join(format!("{}-{}.txt", found.divergence.rule, found.index));
     let hex = found.bytes.iter().fold(String::new(), |mut s, b| {
         let _ = write!(s, "{b:02x}");
         s
@@ -128,17 +155,15 @@ fn write(dir: &Path, found: &Found) -> std::io::Result<PathBuf> {
     let listing = wb_pickle::disassemble(&wb_blob::Blob::from_vec(found.bytes.clone()), 0)
         .map_while(Result::ok)
         .fold(String::new(), |mut s, op| {
-            let _ = writeln!(s, "{:5}  {} {}", op.offset, op.opcode.name, op.arg);
+            let _ = writeln!(s, "{:7}  {} {}", op.offset, op.opcode.name, op.arg);
             s
         });
-    let text = format!(
-        "rule: {}\nreader: {}\nprofile: {}\nstream: {hex}\n\n{listing}\n{}\n\n{}",
-        found.divergence.rule,
-        found.divergence.reader,
-        found.profile,
-        found.divergence.detail,
-        found.readings
-    );
-    fs::write(&path, text)?;
-    Ok(path)
+    let difference = match &found.divergence {
+        Some(d) => format!("rule: {}, reader: {}\n{}", d.rule, d.reader, d.detail),
+        None => "no divergence".into(),
+    };
+    format!(
+        "cargo xtask diff-fuzz --profile {} --stream {hex}\n{listing}{difference}\n{}",
+        found.profile, found.readings
+    )
 }

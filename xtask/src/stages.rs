@@ -12,6 +12,8 @@ struct Cx {
     env: Env,
     /// Fewer clients, rounds and builds.
     fast: bool,
+    /// The long run of what has a short one.
+    long: bool,
     /// Words that choose tests by name.
     words: Vec<String>,
 }
@@ -32,6 +34,12 @@ const STAGES: &[Stage] = &[
     Stage { name: "deny", what: "licences, banned crates and sources", run: deny, by_name: false },
     Stage { name: "docs", what: "generated pages are fresh", run: docs, by_name: false },
     Stage { name: "rust", what: "tests of all crates", run: rust, by_name: true },
+    Stage {
+        name: "diff-fuzz",
+        what: "the pickle machine beside CPython's own unpicklers",
+        run: diff_fuzz,
+        by_name: false,
+    },
     Stage {
         name: "fresh-home",
         what: "the README's commands with an empty HOME",
@@ -63,7 +71,8 @@ pub fn print_names() {
 /// `cargo xtask test` and `cargo xtask ci`.
 pub fn test(args: &[String], require_all: bool) -> Result<(), String> {
     let require_all = require_all || std::env::var("WB_REQUIRE_ALL").is_ok_and(|v| v == "1");
-    let mut cx = Cx { env: Env::new()?, fast: false, words: Vec::new() };
+    let long = require_all || std::env::var("CI").is_ok_and(|v| v == "true" || v == "1");
+    let mut cx = Cx { env: Env::new()?, fast: false, long, words: Vec::new() };
     let mut chosen = Vec::new();
     for arg in args {
         match arg.as_str() {
@@ -171,6 +180,18 @@ fn rust(cx: &Cx) -> Result<Tally, String> {
     }
     let o = tee(command)?;
     Ok(Tally::libtest(&o.text, o.ok))
+}
+
+fn diff_fuzz(cx: &Cx) -> Result<Tally, String> {
+    let minutes = match (cx.fast, cx.long) {
+        (true, _) => "0.2",
+        (_, false) => "0.5",
+        (_, true) => "5",
+    };
+    let tool = ["run", "--quiet", "--package", "xtask", "--features", "engine", "--", "diff-fuzz"];
+    let mut command = cx.env.cargo(&tool);
+    command.args(["--minutes", minutes, "--python", &cx.env.python()]);
+    rows(command)
 }
 
 /// The gate, built for tests.

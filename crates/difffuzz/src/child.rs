@@ -102,6 +102,13 @@ impl Recorder {
             if status.code() == Some(REACHED) {
                 return Err("the recorder reached something real: its own fault, see the line above".into());
             }
+            // Killed by a signal is the stream's doing; an exit is not.
+            if let (Some(code), [one]) = (status.code(), batch) {
+                return Err(format!(
+                    "the recorder failed with status {code} on the stream {:02x?}",
+                    one.bytes
+                ));
+            }
             return Ok(None);
         };
         running.streams += batch.len() as u64;

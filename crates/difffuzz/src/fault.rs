@@ -63,7 +63,9 @@ pub enum Fault {
 impl Fault {
     /// All faults with their names.
     pub fn all() -> Vec<(String, Self)> {
-        use How::{AddItems, Append, Build, Ext, Indirect, Inst, Newobj, NewobjEx, Obj, Reduce, SetItem};
+        use How::{
+            AddItems, Append, Build, Ext, Hash, Indirect, Inst, Newobj, NewobjEx, Obj, Reduce, SetItem,
+        };
         let mut all: Vec<(String, Self)> = vec![
             ("imports are not told".into(), Self::NoImport),
             ("python 2 names are not mapped".into(), Self::NoMapping),
@@ -88,7 +90,9 @@ impl Fault {
             ("facts are counted wrong".into(), Self::FactCounts),
             ("held names are no facts".into(), Self::NoHeldFacts),
         ];
-        for how in [Reduce, Inst, Obj, Newobj, NewobjEx, Build, Append, SetItem, AddItems, Ext, Indirect] {
+        for how in
+            [Reduce, Inst, Obj, Newobj, NewobjEx, Build, Append, SetItem, AddItems, Ext, Hash, Indirect]
+        {
             all.push((format!("{} is not told", how.opcode()), Self::NoUse(how)));
         }
         for (a, b) in [(Reduce, Newobj), (Inst, Reduce), (Obj, Inst), (Newobj, Reduce), (Append, SetItem)] {

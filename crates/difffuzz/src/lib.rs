@@ -5,7 +5,7 @@
 //!                     +-> machine (wb-pickle) -> events                     > compare
 //!                     +-> scanner (wb-scan) -> facts, verdict              /
 //! ```
-//! What is compared is described in docs/diff-fuzz.md. [`run`] is the loop, [`self_test`] seeds faults and
+//! What is compared is described in docs/differential-fuzzing.md. [`run`] is the loop, [`self_test`] seeds faults and
 //! looks how fast each is found.
 #![warn(missing_docs)]
 
@@ -17,12 +17,14 @@ mod generate;
 mod judged;
 mod minimise;
 mod recorded;
+mod resolve;
 mod rng;
 mod run;
+mod sound;
 mod standins;
 mod told;
 mod totals;
 
 pub use compare::Divergence;
-pub use run::{Config, Found, Outcome, run, self_test};
+pub use run::{Config, Found, Outcome, run, self_test, try_one, version};
 pub use totals::Totals;

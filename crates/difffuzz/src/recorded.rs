@@ -20,14 +20,20 @@ pub enum Event {
     New(usize, Shown, Shown),
     /// `x.__setstate__(state)`.
     SetState(usize, Shown),
-    /// One item of `x.__dict__`, or `setattr`.
-    Attribute(usize, Shown),
+    /// One item of `x.__dict__`, or `setattr`: name and value.
+    Attribute(usize, Shown, Shown),
     /// `x.append(item)` or, as one list, `x.extend(items)`.
     Append(usize, Vec<Shown>),
     /// `x[key] = value`.
     SetItem(usize, Shown, Shown),
     /// `x.add(item)`.
     Add(usize, Shown),
+    /// `hash(x)`.
+    Hash(usize),
+    /// `x == y`.
+    Equal(usize),
+    /// `memoryview(x)`.
+    Buffer(usize),
     /// A method called on a value by the way: `__iter__`, `items`.
     ByTheWay(usize),
     /// STOP; where the file stands.
@@ -99,7 +105,7 @@ fn event(reader: char, line: &str) -> Option<(Option<u8>, Event)> {
         "C" => Event::Call(number(field()?)?, shown(field()?)?, shown(field()?)?),
         "W" => Event::New(number(field()?)?, shown(field()?)?, shown(field()?)?),
         "B" => Event::SetState(number(field()?)?, shown(field()?)?),
-        "D" | "R" => Event::Attribute(number(field()?)?, shown(field()?)?),
+        "D" | "R" => Event::Attribute(number(field()?)?, shown(field()?)?, shown(field()?)?),
         "A" => Event::Append(number(field()?)?, vec![shown(field()?)?]),
         "E" => {
             let at = number(field()?)?;
@@ -110,6 +116,9 @@ fn event(reader: char, line: &str) -> Option<(Option<u8>, Event)> {
         }
         "M" => Event::SetItem(number(field()?)?, shown(field()?)?, shown(field()?)?),
         "J" => Event::Add(number(field()?)?, shown(field()?)?),
+        "H" => Event::Hash(number(field()?)?),
+        "Q" => Event::Equal(number(field()?)?),
+        "U" => Event::Buffer(number(field()?)?),
         "m" => Event::ByTheWay(number(field()?)?),
         "Z" => Event::Stop(number(field()?)? as u64),
         _ => return None,
@@ -165,7 +174,8 @@ impl Shown {
     /// `object` decides for stand-ins.
     pub fn fits(&self, v: &Value, object: &dyn Fn(usize, &Value) -> bool) -> bool {
         match (self, v) {
-            (Self::Any, _) | (_, Value::Truncated | Value::Opaque) => true,
+            (Self::Any, _) | (_, Value::Opaque) => true,
+            (_, v) if is_rest(v) => true,
             (Self::None, Value::None) => true,
             (Self::Bool(a), Value::Bool(b)) => a == b,
             (Self::Int(a), Value::Int(b)) => a == b,
@@ -199,20 +209,16 @@ impl Shown {
             _ => false,
         }
     }
+}
 
-    /// True if something was left out.
-    pub fn is_cut(&self) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Seq(_, items) => items.iter().any(Self::is_cut),
-            _ => false,
-        }
-    }
+/// True for what stands for values that the machine left out.
+pub fn is_rest(v: &Value) -> bool {
+    matches!(v, Value::Truncated | Value::PlainRest)
 }
 
 /// Equal lists, as far as both are whole.
 pub fn all_fit(a: &[Shown], b: &[Value], object: &dyn Fn(usize, &Value) -> bool) -> bool {
-    match b.iter().position(|v| *v == Value::Truncated) {
+    match b.iter().position(is_rest) {
         Some(n) => a.iter().zip(b.iter().take(n)).all(|(a, b)| a.fits(b, object)),
         None => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.fits(b, object)),
     }
@@ -223,7 +229,7 @@ pub fn all_fit(a: &[Shown], b: &[Value], object: &dyn Fn(usize, &Value) -> bool)
 pub fn dict_fits(a: &[Shown], b: &[(Value, Value)], object: &dyn Fn(usize, &Value) -> bool) -> bool {
     a.chunks_exact(2).all(|pair| {
         let Shown::Str(key) = &pair[0] else { return true };
-        if !key.is_ascii() || b.iter().any(|(k, _)| *k == Value::Truncated) {
+        if !key.is_ascii() || b.iter().any(|(k, _)| is_rest(k)) {
             return true;
         }
         let key_is = |v: &&(Value, Value)| v.0.as_str().is_some_and(|s| s.as_bytes() == key.as_slice());

@@ -5,7 +5,9 @@ use crate::child::{Answer, Recorder};
 use crate::compare::Divergence;
 use crate::fault::Fault;
 use crate::generate::{self, Stream};
+use crate::judged::scanned;
 use crate::minimise::minimise;
+use crate::told::tell;
 use crate::totals::Totals;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Streams in one message to the recorder.
 const BATCH: u64 = 400;
 /// Divergences after which a run ends: the first few show what is wrong.
-const MAX_FOUND: usize = 20;
+const MAX_FOUND: usize = 60;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -29,19 +31,19 @@ pub struct Config {
     pub first: u64,
     /// Corpus streams to change.
     pub seeds: Vec<Vec<u8>>,
-    /// One stream in this many is read by the Python unpickler too.
-    pub python_share: u64,
+    /// One stream in this many is read by all readers, the others by the C unpickler from memory only.
+    pub share: u64,
     /// Seconds between two lines of progress.
     pub progress: Option<Duration>,
 }
 
-/// A divergence, made small.
+/// A stream, made small if it diverges.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Number of the stream in its run.
     pub index: u64,
     /// What differs.
-    pub divergence: Divergence,
+    pub divergence: Option<Divergence>,
     /// The stream.
     pub bytes: Vec<u8>,
     /// The recorder's profile of stand-ins.
@@ -90,8 +92,8 @@ fn batch(config: &Config, from: u64) -> Vec<Stream> {
     (from..from + BATCH)
         .map(|i| {
             let mut s = generate::stream(config.seed, i, &config.seeds);
-            if !i.is_multiple_of(config.python_share.max(1)) {
-                s.readers &= !4;
+            if !i.is_multiple_of(config.share.max(1)) {
+                s.readers = 1;
             }
             s
         })
@@ -159,15 +161,58 @@ fn faulty_run(config: &Config, fault: Option<Fault>, max_found: usize) -> Result
             None => minimise(&mut recorder, &stream, &divergence, fault)?,
             Some(_) => (stream, divergence),
         };
-        let readings = match recorder.ask(std::slice::from_ref(&stream))?.pop() {
-            Some(Answer::Read(readings)) => {
-                readings.iter().map(|r| format!("{}: {} {:#?}\n", r.reader, r.outcome, r.events)).collect()
-            }
-            _ => "killed".into(),
-        };
-        found.push(Found { index, divergence, bytes: stream.bytes, profile: stream.profile, readings });
+        found.push(shown(&mut recorder, index, stream, Some(divergence), fault)?);
     }
     Ok(Outcome { totals, found })
+}
+
+/// Version of a Python interpreter.
+///
+/// # Errors
+/// If it is no CPython with the C unpickler.
+pub fn version(python: &str) -> Result<String, String> {
+    Recorder::new(python).version()
+}
+
+/// One stream alone, read by all.
+///
+/// # Errors
+/// As [`run`].
+pub fn try_one(config: &Config, bytes: Vec<u8>, profile: u8) -> Result<Found, String> {
+    let stream = Stream { bytes, origin: generate::Origin::Grammar, profile, readers: 7 };
+    let mut recorder = Recorder::new(&config.python);
+    recorder.version()?;
+    let answers = recorder.ask(std::slice::from_ref(&stream))?;
+    let answer = answers.first().ok_or("the recorder gives no answer")?;
+    let divergence = check(&stream, answer, None, &mut Default::default()).divergence;
+    shown(&mut recorder, 0, stream, divergence, None)
+}
+
+fn shown(
+    recorder: &mut Recorder,
+    index: u64,
+    stream: Stream,
+    divergence: Option<Divergence>,
+    fault: Option<Fault>,
+) -> Result<Found, String> {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    match recorder.ask(std::slice::from_ref(&stream))?.pop() {
+        Some(Answer::Read(readings)) => {
+            for r in readings {
+                let _ = writeln!(text, "reader {}: {}", r.reader, r.outcome);
+                for (_, event) in r.events {
+                    let _ = writeln!(text, "    {event:?}");
+                }
+            }
+        }
+        _ => text.push_str("the recorder was killed\n"),
+    }
+    let _ = write!(text, "machine:\n{}", tell(&stream.bytes));
+    if fault.is_none() {
+        let _ = writeln!(text, "scanner: {:?}", scanned(&stream.bytes).1);
+    }
+    Ok(Found { index, divergence, bytes: stream.bytes, profile: stream.profile, readings: text })
 }
 
 /// One stream alone, for tests.

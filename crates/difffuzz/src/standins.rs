@@ -5,28 +5,46 @@ use std::collections::HashSet;
 use wb_pickle::{Callee, Value};
 use wb_verdict::escape_bytes;
 
-/// Modules of which some function's result is known to the machine: what such a call returns, and what becomes of
-/// it, the recorder cannot say.
-const FOLLOWED: &[&str] = &[
-    "_codecs",
-    "_functools",
-    "_operator",
-    "base64",
-    "binascii",
-    "builtins",
-    "__builtin__",
-    "codecs",
-    "copyreg",
-    "copy_reg",
-    "functools",
-    "importlib",
-    "operator",
-    "pkgutil",
-    "pydoc",
-    "sys",
-    "torch._tensor",
-    "types",
-];
+/// Functions whose result is known to the machine: what such a call returns, and what becomes of it, the recorder
+/// cannot say.
+fn is_followed(module: &str, name: &str) -> bool {
+    match module {
+        "builtins" | "__builtin__" => {
+            matches!(
+                name,
+                "__import__" | "apply" | "bytes" | "chr" | "getattr" | "list.__getitem__" | "str" | "vars"
+            ) || ["str.", "bytes.", "dict.", "object.", "type."].iter().any(|p| name.starts_with(p))
+        }
+        "operator" | "_operator" | "functools" | "_functools" | "copyreg" | "copy_reg" => {
+            !matches!(name, "dispatch_table" | "_inverted_registry" | "_extension_cache")
+        }
+        "_codecs" | "codecs" => matches!(name, "encode" | "decode"),
+        "base64" | "binascii" | "bz2" | "gzip" | "lzma" | "zlib" => true,
+        "importlib" | "importlib._bootstrap" | "pkgutil" | "pydoc" => true,
+        "sys" => name.starts_with("modules."),
+        "types" => name == "MethodType",
+        "torch._tensor" => name.starts_with("_rebuild_from_type"),
+        "cloudpickle.cloudpickle" | "dill._dill" | "test.support" | "test.support.import_helper" => true,
+        "hydra._internal.utils" | "hydra.utils" | "django.utils.module_loading" | "werkzeug.utils" => true,
+        "twisted.python.reflect" | "zope.dottedname.resolve" => true,
+        _ => false,
+    }
+}
+
+/// Those of them that give text or bytes.
+pub fn gives_text(module: &str, name: &str) -> bool {
+    match module {
+        "builtins" | "__builtin__" => {
+            matches!(name, "bytes" | "chr" | "str") || name.starts_with("str.") || name.starts_with("bytes.")
+        }
+        "_codecs" | "codecs" => matches!(name, "encode" | "decode"),
+        "base64" | "binascii" | "bz2" | "gzip" | "lzma" | "zlib" => true,
+        "operator" | "_operator" => {
+            matches!(name, "add" | "concat" | "iadd" | "iconcat" | "mul" | "mod" | "__mod__" | "imod")
+        }
+        _ => false,
+    }
+}
 
 /// Where a stand-in comes from.
 #[derive(Debug, Clone)]
@@ -64,31 +82,32 @@ impl StandIns {
                 let loose = self.is_changed(&made);
                 self.push(made, loose);
             }
-            Event::Persistent(_) => self.push(Made::Persistent, true),
+            Event::Persistent(_) => self.push(Made::Persistent, false),
             Event::Call(by, args, _) | Event::New(by, args, _) => {
                 if let Some(Made::Import(m, n)) = self.made.get(*by) {
                     self.extensions_changed |= n == "add_extension" && m.starts_with("copy");
                 }
                 let loose = self.is_loose(*by)
-                    || matches!(self.made.get(*by), Some(Made::Import(m, _)) if FOLLOWED.contains(&m.as_str()));
+                    || matches!(self.made.get(*by), Some(Made::Import(m, n)) if is_followed(m, n));
                 self.push(Made::Result(*by, args.clone()), loose);
             }
-            Event::SetState(n, _) | Event::Attribute(n, _) | Event::SetItem(n, ..) => match self.made.get(*n)
-            {
-                Some(Made::Import(..)) => {
-                    let path = self.rendering(*n);
-                    let path = path.strip_suffix(".__dict__").unwrap_or(&path).to_string();
-                    self.extensions_changed |= path.starts_with("copyreg");
-                    self.changed.push(path);
+            Event::SetState(n, _) | Event::Attribute(n, ..) | Event::SetItem(n, ..) => {
+                match self.made.get(*n) {
+                    Some(Made::Import(..)) => {
+                        let path = self.rendering(*n);
+                        let path = path.strip_suffix(".__dict__").unwrap_or(&path).to_string();
+                        self.extensions_changed |= path.starts_with("copyreg");
+                        self.changed.push(path);
+                    }
+                    // A result may be an import by another way.
+                    Some(_) if self.is_loose(*n) => {
+                        self.extensions_changed = true;
+                        self.changed.push(String::new());
+                    }
+                    // A `__setstate__` set before changes what the next BUILD does; the machine tells both.
+                    _ => {}
                 }
-                // A result may be an import by another way.
-                Some(_) if self.is_loose(*n) => {
-                    self.extensions_changed = true;
-                    self.changed.push(String::new());
-                }
-                // A `__setstate__` set before changes what the next BUILD does; the machine tells both.
-                _ => {}
-            },
+            }
             _ => {}
         }
     }
@@ -112,6 +131,26 @@ impl StandIns {
     /// What a stand-in is.
     pub fn made(&self, n: usize) -> Option<&Made> {
         self.made.get(n)
+    }
+
+    /// True if the machine may know this for text or bytes.
+    pub fn may_be_text(&self, n: usize) -> bool {
+        let Some(Made::Result(by, _)) = self.made(n) else { return false };
+        let by = self.partial_of(*by, None).map_or(*by, |(f, ..)| f);
+        matches!(self.made(by), Some(Made::Import(m, n)) if gives_text(m, n))
+    }
+
+    /// True for imports and registered extensions.
+    pub fn is_import(&self, n: usize) -> bool {
+        matches!(self.made(n), Some(Made::Import(..) | Made::Extension(_)))
+    }
+
+    /// As the machine renders what made this.
+    pub fn maker_rendering(&self, n: usize) -> String {
+        match self.made(n) {
+            Some(Made::Result(by, _)) => self.rendering(*by),
+            _ => self.rendering(n),
+        }
     }
 
     /// The number of the newest one.
@@ -144,7 +183,9 @@ impl StandIns {
     pub fn callee_fits(&self, n: usize, callee: &Callee) -> bool {
         match self.made.get(n) {
             _ if self.is_loose(n) => true,
-            Some(Made::Import(module, name)) => callee.module == *module && callee.name == *name,
+            Some(Made::Import(module, name)) => {
+                same_name(module, &callee.module) && same_name(name, &callee.name)
+            }
             _ => same(&self.rendering(n), &callee.rendering),
         }
     }
@@ -154,6 +195,7 @@ impl StandIns {
         match self.made.get(n) {
             _ if self.is_loose(n) => true,
             Some(Made::Result(by, _)) => !on_import && self.callee_fits(*by, callee),
+            Some(Made::Persistent) => !on_import && self.callee_fits(n, callee),
             Some(_) => on_import && self.callee_fits(n, callee),
             None => false,
         }
@@ -163,46 +205,13 @@ impl StandIns {
     pub fn value_fits(&self, n: usize, v: &Value) -> bool {
         match (self.made.get(n), v) {
             _ if self.is_loose(n) => true,
-            (Some(Made::Import(m, n)), Value::Global { module, name }) => module == m && name == n,
+            (Some(Made::Import(m, n)), Value::Global { module, name }) => {
+                same_name(m, module) && same_name(n, name)
+            }
             (Some(Made::Extension(_)), Value::Object { made_by, .. }) => same(&self.rendering(n), made_by),
             (Some(Made::Result(by, _)), Value::Object { made_by, .. }) => same(&self.rendering(*by), made_by),
             (Some(Made::Persistent), Value::Persistent(_)) => true,
             _ => false,
-        }
-    }
-
-    /// A shown value as the catalogue takes it.
-    pub fn value(&self, v: &Shown) -> Value {
-        let all = |items: &[Shown]| items.iter().map(|i| self.value(i)).collect::<Vec<_>>();
-        match v {
-            Shown::Any => Value::Truncated,
-            Shown::None => Value::None,
-            Shown::Bool(b) => Value::Bool(*b),
-            Shown::Int(n) => Value::Int(*n),
-            Shown::Float(bits) => Value::Float(f64::from_bits(*bits)),
-            Shown::Str(b) => Value::Str { text: name_of(b), len: b.len() as u64, cut: false },
-            Shown::Bytes(b) => Value::Bytes { len: b.len() as u64, head: b.clone() },
-            Shown::Seq('T', items) => Value::Tuple(all(items)),
-            Shown::Seq('L', items) => Value::List(all(items)),
-            Shown::Seq('X', items) => Value::Set(all(items)),
-            Shown::Seq('Z', items) => Value::FrozenSet(all(items)),
-            Shown::Seq(_, items) => {
-                Value::Dict(items.chunks_exact(2).map(|p| (self.value(&p[0]), self.value(&p[1]))).collect())
-            }
-            Shown::Object(n) => match self.made.get(*n) {
-                Some(Made::Import(module, name)) => {
-                    Value::Global { module: module.clone(), name: name.clone() }
-                }
-                Some(Made::Result(by, args)) => Value::Object {
-                    made_by: self.rendering(*by),
-                    args: match self.value(args) {
-                        Value::Tuple(items) => items,
-                        other => vec![other],
-                    },
-                },
-                Some(Made::Persistent) => Value::Persistent(Box::new(Value::Opaque)),
-                _ => Value::Object { made_by: self.rendering(*n), args: Vec::new() },
-            },
         }
     }
 
@@ -219,7 +228,7 @@ impl StandIns {
                 Event::Call(n, ..)
                 | Event::New(n, ..)
                 | Event::SetState(n, _)
-                | Event::Attribute(n, _)
+                | Event::Attribute(n, ..)
                 | Event::Append(n, _)
                 | Event::SetItem(n, ..)
                 | Event::Add(n, _) => {
@@ -233,11 +242,17 @@ impl StandIns {
 }
 
 /// Names as the machine keeps them.
-fn name_of(bytes: &[u8]) -> String {
+pub fn name_of(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap_or_else(|e| escape_bytes(e.as_bytes()))
+}
+
+/// Python 2 strings with bytes beyond ASCII depend on the loader's encoding; the machine keeps them escaped.
+fn same_name(reader: &str, machine: &str) -> bool {
+    let plain = |s: &str| s.chars().take_while(|c| c.is_ascii_graphic() && *c != '\\').collect::<String>();
+    reader == machine || (!reader.is_ascii() && machine.contains('\\') && plain(reader) == plain(machine))
 }
 
 /// Renderings are cut at 400 bytes; nested ones at each level.
 fn same(a: &str, b: &str) -> bool {
-    a == b || (a.len() > 390 && b.len() > 390)
+    same_name(a, b) || (a.len() > 390 && b.len() > 390)
 }

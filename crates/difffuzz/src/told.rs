@@ -1,5 +1,6 @@
 //! What the machine tells of a stream, gathered as one list.
 
+use std::fmt;
 use wb_blob::{Blob, Budget, Limits};
 use wb_pickle::{Callee, Decoded, End, Machine, Nested, Observer, PendingCall, PendingValue, Value};
 use wb_scan::catalogue;
@@ -126,4 +127,23 @@ pub fn tell(bytes: &[u8]) -> Telling {
         }
     }
     telling
+}
+
+impl fmt::Display for Telling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for told in &self.list {
+            match told {
+                Told::Import { callee, .. } => writeln!(f, "    Import({})", callee.rendering)?,
+                Told::Use { how, callee, args, kwargs, class, .. } => {
+                    writeln!(f, "    {how:?}({}, {args:?}, {kwargs:?}) {class:?}", callee.rendering)?;
+                }
+                other => writeln!(f, "    {other:?}")?,
+            }
+        }
+        if let Some(what) = self.error {
+            writeln!(f, "    error: {what}")?;
+        }
+        let codes = [&self.structure[..], &self.resource[..]].concat();
+        if codes.is_empty() { Ok(()) } else { writeln!(f, "    told besides: {}", codes.join(", ")) }
+    }
 }

@@ -83,14 +83,18 @@ impl State {
     /// READONLY_BUFFER: a view of the object, asked of the object itself.
     pub(crate) fn readonly(&mut self, at: u64, obs: &mut dyn Observer) {
         let Some(&v) = self.stack.last() else { return };
-        if let Some(o) = self.heap.get_object(v) {
-            let made_by = self.heap.callee(o.callee).rendering.clone();
-            let callee = Callee::other(format!("{made_by}(...).__buffer__"), &made_by);
-            let id = self.heap.intern(callee);
-            self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
-            if let Some(top) = self.stack.last_mut() {
-                *top = Val::OPAQUE;
-            }
+        let (owner, called) = match (v.tag(), self.heap.get_object(v)) {
+            (_, Some(o)) => (o.callee, "(...)"),
+            // What is imported can be an instance, with a view of its own.
+            (Tag::Global, _) => (v.payload() as u32, ""),
+            _ => return,
+        };
+        let made_by = self.heap.callee(owner).rendering.clone();
+        let callee = Callee::other(format!("{made_by}{called}.__buffer__"), &made_by);
+        let id = self.heap.intern(callee);
+        self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
+        if let Some(top) = self.stack.last_mut() {
+            *top = Val::OPAQUE;
         }
     }
 

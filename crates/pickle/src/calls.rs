@@ -214,7 +214,15 @@ impl State {
         let Target { callee, how, at } = target;
         /// Calls that one opcode may lead to.
         const MAX_FAN: u32 = 64;
-        let Some(id) = self.callee_id(callee) else { return Err("the object called is not callable") };
+        let Some(id) = self.callee_id(callee) else {
+            // The Python reader iterates over the arguments before it finds out.
+            if self.iterates(Args::Packed(args))
+                && let Some(id) = self.callee_id(args)
+            {
+                self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
+            }
+            return Err("the object called is not callable");
+        };
         self.fan += 1;
         let depth = if self.fan > MAX_FAN { MAX_DEPTH } else { depth };
         // What `partial(f, ...)` does when it is called is what `f` does: judged there if `f` is known.

@@ -1,6 +1,5 @@
 //! The inner loop: one match over the opcode, run loops for dense stretches.
 
-use crate::calls::Target;
 use crate::heap::Kind;
 use crate::literal::le_uint;
 use crate::observer::Observer;
@@ -8,7 +7,6 @@ use crate::opcode as op;
 use crate::state::{Flow, NO_MARK, State, UNDERFLOW};
 use crate::val::{Tag, Val};
 use crate::weights_only;
-use wb_verdict::How;
 
 /// Length of each opcode with a number of fixed size, else 0.
 const NUMBER: [u8; 256] = {
@@ -453,9 +451,11 @@ impl State {
                     let at_end = base + view.len() as u64 >= self.len;
                     let (n, m) = match (first, second) {
                         (Some(n), Some(m)) => (n, m),
-                        // The C reader takes the last byte of an unterminated line for its newline.
-                        (Some(n), None) if at_end && rest.len() > n + 1 => (n, rest.len() - 1),
                         _ if frame_first => leave!(Flow::Straddle { at: base + p as u64 }),
+                        // The Python reader takes the last byte of an unterminated line for its newline, and a line
+                        // that is not there for an empty one: it imports the module before it misses the name.
+                        (Some(n), None) if at_end => (n, (rest.len() - 1).max(n + 1)),
+                        (None, _) if at_end && rest.len() > 1 => (rest.len() - 1, rest.len()),
                         _ if rest.len() as u64 > MAX_LINES => {
                             steps += 1;
                             // From protocol 4 on a name can be a walk of any length.
@@ -472,25 +472,12 @@ impl State {
                     let module = String::from_utf8_lossy(rest.get(..n).unwrap_or(&[])).into_owned();
                     let name = String::from_utf8_lossy(rest.get(n + 1..m).unwrap_or(&[])).into_owned();
                     let at = base + p as u64;
-                    let after = p + 1 + m + 1;
+                    let after = (p + 1 + m + 1).min(view.len());
                     self.clean_since = base + after as u64;
-                    if code == op::GLOBAL {
-                        let v = self.import(&module, &name, at, obs);
-                        self.stack.push(v);
-                    } else {
-                        outside!(op::INST);
-                        // The Python reader imports before it looks for the mark.
-                        let callee = self.import(&module, &name, at, obs);
-                        let Some(from) = self.pop_mark() else { fail!(NO_MARK) };
-                        let items = self.stack.split_off(from);
-                        let args = self.heap.seq(Kind::Tuple, &items);
-                        match self.call(Target { callee, how: How::Inst, at }, args, None, obs) {
-                            Ok(v) => self.stack.push(v),
-                            Err(what) => {
-                                steps += 1;
-                                fail!(what)
-                            }
-                        }
+                    outside!(code);
+                    if let Err(what) = self.named(code, &module, &name, at, obs) {
+                        steps += 1;
+                        fail!(what)
                     }
                     p = after;
                 }

@@ -9,6 +9,8 @@ use crate::val::{Tag, Val};
 /// The index of a GET or PUT line as `int(line)` reads it. The Python reader takes indices of any size: those beyond
 /// 64 bits share what is left of the number space by their digits.
 fn memo_index(line: &[u8]) -> Option<u64> {
+    // The C reader hands the line to a function that takes a NUL for the end; the Python reader fails.
+    let line = line.split(|&b| b == 0).next().unwrap_or(line);
     let text = std::str::from_utf8(line).ok()?.trim().replace('_', "");
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

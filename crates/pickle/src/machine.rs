@@ -385,6 +385,21 @@ impl Machine {
             self.at = next;
             return Ok(());
         }
+        if matches!(code, crate::opcode::GLOBAL | crate::opcode::INST) {
+            const MAX_LINE: usize = 64 << 10;
+            let inside = at + 1..frame_end.min(at + 1 + MAX_LINE as u64);
+            let inside = s.source.blob.read_range(inside).map_err(End::Io)?;
+            // The module was read inside the frame; only the name crosses.
+            if let Some(n) = memchr::memchr(b'\n', &inside) {
+                let (name, len) = s.source.line(frame_end, MAX_LINE).map_err(End::Io)?;
+                let module = String::from_utf8_lossy(inside.get(..n).unwrap_or(&[])).into_owned();
+                let name = String::from_utf8_lossy(&name).into_owned();
+                self.at = frame_end.saturating_add(len + 1).min(s.len);
+                s.clean_since = self.at;
+                s.steps += 1;
+                return s.named(code, &module, &name, at, obs).map_err(|what| End::Error { at, what });
+            }
+        }
         if frame_end > 0 {
             s.source.patches.insert(frame_end - 1, code);
             s.clean_since = frame_end;

@@ -8,6 +8,29 @@ use crate::state::{NO_MARK, State, UNDERFLOW};
 use wb_verdict::How;
 
 impl State {
+    /// GLOBAL and INST, whose names are given.
+    pub(crate) fn named(
+        &mut self,
+        code: u8,
+        module: &str,
+        name: &str,
+        at: u64,
+        obs: &mut dyn Observer,
+    ) -> Result<(), &'static str> {
+        // The Python reader imports before it looks for the mark.
+        let callee = self.import(module, name, at, obs);
+        if code == op::GLOBAL {
+            self.stack.push(callee);
+            return Ok(());
+        }
+        let from = self.pop_mark().ok_or(NO_MARK)?;
+        let items = self.stack.split_off(from);
+        let args = self.heap.seq(Kind::Tuple, &items);
+        let made = self.call(Target { callee, how: How::Inst, at }, args, None, obs)?;
+        self.stack.push(made);
+        Ok(())
+    }
+
     /// Executes one of them. Returns where the opcodes go on if the loader reads from the stream itself.
     pub(crate) fn object_opcode(
         &mut self,

@@ -19,6 +19,26 @@ fn the_python_reader_imports_before_it_looks_for_a_mark() {
 }
 
 #[test]
+fn the_python_reader_imports_what_the_file_ends_in() {
+    // It cuts the last byte off a line without newline, and takes a line that is not there for an empty one.
+    for stream in [&b"cantigravity\n"[..], b"cantigravityX", b"cantigravity\nX"] {
+        expect(stream, &["import 0 antigravity\n", "stream ends without STOP"]);
+    }
+    expect(b"(iantigravityX", &["Inst 1 antigravity()"]);
+    assert!(!run(b"cX").contains("antigravity") && run(b"c").contains("argument runs past the end"));
+}
+
+#[test]
+fn a_name_that_crosses_the_end_of_its_frame_is_read_behind_it() {
+    // From memory `posix.path`; from a file that cannot peek `posix.system`.
+    let inside = b"cposix\npath";
+    let stream = cat(&[b"\x80\x04\x95", &(inside.len() as u64).to_le_bytes(), inside, b"system\n."]);
+    expect(&stream, &["import 11 posix.pathsystem\n", "import 11 posix.system\n", "pickle-frame-straddle"]);
+    let inst = cat(&[b"\x80\x04(\x95", &11u64.to_le_bytes(), b"iposix\npathsystem\n."]);
+    expect(&inst, &["Inst 12 posix.pathsystem()", "Inst 12 posix.system()"]);
+}
+
+#[test]
 fn memo_indices_are_read_as_int_reads_them() {
     for index in ["0", "-0", "+0", "0_0", " 0 ", "000000000000000000000000"] {
         let stream = format!("S'posix'\np{index}\n0g0\nS'system'\n");
@@ -27,6 +47,9 @@ fn memo_indices_are_read_as_int_reads_them() {
     let huge = "9".repeat(40);
     let stream = format!("S'posix'\np{huge}\n0S'os'\np18446744073709551615\n0g00{huge}\nS'system'\n");
     expect(&cat(&[stream.as_bytes(), b"\x93S'id'\n\x85R."]), &["posix.system('id')", "pickle-memo-jump"]);
+    // The C reader takes a NUL for the end of the number.
+    expect(b"S'posix'\np0\0junk\n0g0\0\nS'system'\n\x93S'id'\n\x85R.", &["posix.system('id')"]);
+    expect(b"Np\x000\n.", &["memo index is no number"]);
     expect(b"NpX\n.", &["memo index is no number"]);
     expect(b"Np-1\n.", &["memo index is no number"]);
 }
@@ -97,6 +120,13 @@ fn arguments_that_are_iterated_are_not_known() {
 }
 
 #[test]
+fn what_cannot_be_called_has_its_arguments_iterated_first() {
+    expect(b"}cm\nobj\nR.", &["Indirect 8 m.obj()", "not callable"]);
+    expect(b"}cm\nC\n)RR.", &["Indirect 8 m.C(...)()", "not callable"]);
+    assert!(!run(b"})R.").contains("Indirect"));
+}
+
+#[test]
 fn keys_and_members_are_hashed() {
     let made = b"cm\nC\n)\x81";
     expect(&cat(&[b"\x80\x04}", made, b"Ns."]), &["Hash 11 hash(m.C(...))"]);
@@ -145,7 +175,9 @@ fn a_changed_bytearray_is_not_read_as_it_was_written() {
 
 #[test]
 fn a_buffer_of_an_object_is_asked_of_the_object() {
-    expect(b"\x80\x05cm\nC\n)\x81\x98.", &["Indirect", "__buffer__"]);
+    expect(b"\x80\x05cm\nC\n)\x81\x98.", &["Indirect", "m.C(...).__buffer__"]);
+    // An import can be an instance.
+    expect(b"\x80\x05cm\nobj\n\x98.", &["Indirect", "m.obj.__buffer__"]);
     assert!(!run(b"\x80\x05\x96\x01\0\0\0\0\0\0\0N\x98.").contains("Indirect"));
 }
 

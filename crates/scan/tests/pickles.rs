@@ -256,6 +256,46 @@ fn names_too_long_to_follow_are_no_clean_text() {
 }
 
 #[test]
+fn text_that_imports_something_before_it_fails_is_judged_by_its_name() {
+    let judged = |bytes: &[u8], name: &str| {
+        let report = judge(&scan(&Blob::from_vec(bytes.to_vec()), &Options::default()), name, None);
+        (report.verdict, report.reason)
+    };
+    let unknown = (Verdict::Unknown, Some(UnknownReason::UnknownClass));
+    for text in [&b"cat\ndog\n"[..], b"cat\n", b"catalyst"] {
+        assert_eq!(judged(text, "model.pkl"), unknown, "{text:?}");
+        assert_eq!(judged(text, "weights"), unknown, "{text:?}");
+        assert_eq!(judged(text, "labels.txt"), (Verdict::Clean, None), "{text:?}");
+    }
+    assert_eq!(judged(b"a cat\nand a dog\n", "model.pkl"), (Verdict::Clean, None));
+}
+
+#[test]
+fn a_call_of_an_odd_name_that_comes_to_stop_is_no_text() {
+    // Followed by something that is no pickle, and called by a name that no import statement can spell.
+    let report = report(b"(S'x'\nimodels\n1\n.J");
+    assert_eq!(report.verdict, Verdict::Suspicious, "{report:?}");
+}
+
+#[test]
+fn facts_of_one_opcode_keep_their_order() {
+    let pickle = b"\x80\x02ccopyreg\n_reconstructor\nccollections\nOrderedDict\ncbuiltins\nobject\nN\x87R.";
+    let names = || -> Vec<String> {
+        let facts = scan(&Blob::from_vec(pickle.to_vec()), &Options::default());
+        let call = |f: &Fact| match &f.kind {
+            FactKind::Call { callable, how, .. } => Some(format!("{callable} {}", how.opcode())),
+            _ => None,
+        };
+        facts.facts.iter().filter_map(call).collect()
+    };
+    let expected =
+        ["builtins.object GLOBAL", "copyreg._reconstructor REDUCE", "collections.OrderedDict NEWOBJ"];
+    for _ in 0..20 {
+        assert_eq!(names(), expected);
+    }
+}
+
+#[test]
 fn an_empty_first_stream_hides_nothing() {
     use std::io::Write;
     let zlib = |data: &[u8]| {

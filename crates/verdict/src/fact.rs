@@ -282,7 +282,8 @@ pub enum FactKind {
         /// Where a loader would have expected something else.
         detail: String,
     },
-    /// One plausible reading of the bytes (`text`, `python`, `json`, `pickle`). Rules may depend on it
+    /// One plausible reading of the bytes (`text`, `python`, `json`, `pickle`: text that an unpickler imports something
+    /// of before it fails). Rules may depend on it
     /// together with the file's name.
     Reading {
         /// The reading.

@@ -88,9 +88,9 @@ impl Grammar<'_> {
         let mut len = (self.out.len() - at - 8) as u64;
         if !self.catalogued {
             len = match self.rng.below(20) {
-                0 => len.saturating_sub(1 + self.rng.below(12) as u64),
-                1 => len + 1 + self.rng.below(12) as u64,
-                2 => 0,
+                0..3 => len.saturating_sub(1 + self.rng.below(12) as u64),
+                3 => len + 1 + self.rng.below(12) as u64,
+                4 => 0,
                 _ => len,
             };
         }

@@ -1,6 +1,7 @@
 //! Text: prose, configuration, vocabularies, tables, source. Inert by itself; what a loader may make of it is
 //! recorded as readings (a rule may join them with the file's name) and directives.
 
+use super::pickle::text_imports;
 use super::{Claim, Format, Probe, source};
 use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
@@ -125,6 +126,9 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         cx.member(format!("(bytes at {pos:#x})").as_bytes(), &blob.sub(pos..blob.len()));
     }
     reading("text", cx);
+    if text_imports(blob) {
+        reading("pickle", cx);
+    }
     if json(blob, cx)? {
         return Ok(());
     }

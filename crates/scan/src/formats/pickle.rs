@@ -35,6 +35,8 @@ pub(super) enum Plausible {
 #[derive(Default)]
 struct Trial {
     called: bool,
+    /// Whatever is called, names that no import statement could spell included: that, and STOP, is no chance.
+    any_call: bool,
     known_import: bool,
     absurd: bool,
 }
@@ -50,6 +52,7 @@ impl Observer for Trial {
     }
 
     fn call(&mut self, call: &PendingCall<'_>) {
+        self.any_call |= call.how != How::Ext;
         self.called |= call.how != How::Ext && call.callee().is_plausible();
     }
 
@@ -126,7 +129,8 @@ impl Prober {
         let sure = seen.called || seen.known_import;
         match run.end {
             End::Stop(end) => {
-                let strong = sure || run.has_proto || (run.steps > 3 && end == self.blob.len());
+                let strong =
+                    sure || seen.any_call || run.has_proto || (run.steps > 3 && end == self.blob.len());
                 (if strong { Plausible::Yes } else { Plausible::Perhaps }, Some(end))
             }
             End::Exhausted(_) => (Plausible::Yes, None),
@@ -136,6 +140,24 @@ impl Prober {
             _ => (Plausible::No, None),
         }
     }
+}
+
+/// Sees whether anything is imported that an import statement could name.
+struct Imports(bool);
+
+impl Observer for Imports {
+    fn import(&mut self, _offset: u64, _: u32, callee: &Callee) {
+        self.0 |= callee.is_plausible() && !callee.module.is_empty();
+    }
+}
+
+/// Would an unpickler import something of `blob`, a text, before it fails? `cat`, `dog`, a line each, is an import of
+/// `dog` from `at`; only the name of the file tells whether anybody unpickles it.
+pub(super) fn text_imports(blob: &Blob) -> bool {
+    let mut seen = Imports(false);
+    let mut machine = Machine::with_chunk(blob, 0, &Budget::new(Limits::default()), 4 << 10);
+    machine.trial(&mut seen, TRIAL_STEPS);
+    seen.0
 }
 
 impl Format for Pickle {

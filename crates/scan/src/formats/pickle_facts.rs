@@ -35,6 +35,8 @@ struct Known {
     /// The fact that further occurrences are counted on.
     fact: Option<(u64, FactKind)>,
     more: u64,
+    /// When it was first seen, among uses and imports: one opcode can lead to several.
+    order: u64,
 }
 
 /// Turns the machine's events into facts.
@@ -42,8 +44,10 @@ pub(super) struct Collector<'c, 'a> {
     cx: &'c mut Cx<'a>,
     blob: &'c Blob,
     known: HashMap<Use, Known>,
-    /// Imports by callee id: first offset.
-    imports: HashMap<u32, (u64, Callee)>,
+    /// Imports by callee id: first offset, and when among uses and imports.
+    imports: HashMap<u32, (u64, u64, Callee)>,
+    /// Uses and imports seen.
+    order: u64,
     called: HashSet<u32>,
     facts: u64,
     /// Ranges handed to deserialisers and scanned already.
@@ -72,6 +76,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             blob,
             known: HashMap::new(),
             imports: HashMap::new(),
+            order: 0,
             called: HashSet::new(),
             facts: 0,
             nested: HashSet::new(),
@@ -106,7 +111,7 @@ impl<'c, 'a> Collector<'c, 'a> {
     }
 
     pub(super) fn finish_with_storages(mut self, sure: bool) -> (u64, Storages) {
-        let mut rest: Vec<(u64, FactKind)> = Vec::new();
+        let mut rest: Vec<(u64, u64, FactKind)> = Vec::new();
         for known in self.known.into_values() {
             if let Some((at, mut fact)) = known.fact
                 && known.more > 0
@@ -114,22 +119,22 @@ impl<'c, 'a> Collector<'c, 'a> {
                 if let FactKind::Call { count, .. } = &mut fact {
                     *count = known.more;
                 }
-                rest.push((at, fact));
+                rest.push((at, known.order, fact));
             }
         }
-        for (id, (at, callee)) in self.imports {
+        for (id, (at, order, callee)) in self.imports {
             if self.called.contains(&id) {
                 continue;
             }
             let Some(kind) = held(at, &callee, sure, self.torch) else { continue };
-            rest.push((at, kind));
+            rest.push((at, order, kind));
         }
         if let Some((at, why)) = self.refused {
-            rest.push((at, refused(weights_only::LOADER, &why)));
+            rest.push((at, u64::MAX, refused(weights_only::LOADER, &why)));
         }
-        rest.sort_by_key(|(at, _)| *at);
+        rest.sort_by_key(|(at, order, _)| (*at, *order));
         self.facts += rest.len() as u64;
-        for (at, kind) in rest {
+        for (at, _, kind) in rest {
             self.cx.fact(Some(at), kind);
         }
         (self.facts, self.storages)
@@ -151,7 +156,8 @@ impl Observer for Collector<'_, '_> {
             return;
         }
         if let Entry::Vacant(new) = self.imports.entry(id) {
-            new.insert((offset, callee.clone()));
+            self.order += 1;
+            new.insert((offset, self.order, callee.clone()));
             self.cx.explain(offset, || match (callee.module.as_str(), callee.name.as_str()) {
                 ("", _) => format!("# reaches {}", escape(&callee.rendering)),
                 (module, "") => format!("import {}", escape(module)),
@@ -179,7 +185,8 @@ impl Observer for Collector<'_, '_> {
         };
         let known = self.known.entry(key).or_insert_with(|| {
             self.called.insert(call.callee_id());
-            Known { class: None, distinct: 0, fact: None, more: 0 }
+            self.order += 1;
+            Known { class: None, distinct: 0, fact: None, more: 0, order: self.order }
         });
         if known.fact.is_some() && known.class.is_some() {
             known.more += 1;

@@ -102,6 +102,7 @@ fn say(kind: &FactKind) -> (String, String) {
         FactKind::Reading { code } => {
             let what = match code.as_str() {
                 "python" => "this is python source: it runs when it is imported or trusted",
+                "pickle" => "read as a pickle, this text imports a module before it fails",
                 "not-python" => "this file is python by its name and cannot be read as such",
                 _ => "this file is an instruction or script by its name",
             };

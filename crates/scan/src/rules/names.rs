@@ -39,6 +39,54 @@ pub(super) fn of_place(place: &Location, name: &str) -> Role {
     of_name(path)
 }
 
+/// True if the name says that this is text, which nobody unpickles.
+pub(super) fn is_text(place: &Location, name: &str) -> bool {
+    const TEXT: &[&str] = &[
+        "cfg",
+        "codes",
+        "conf",
+        "css",
+        "csv",
+        "dict",
+        "htm",
+        "html",
+        "ini",
+        "ipynb",
+        "js",
+        "json",
+        "jsonl",
+        "labels",
+        "license",
+        "log",
+        "md",
+        "merges",
+        "names",
+        "ndjson",
+        "properties",
+        "py",
+        "rst",
+        "sh",
+        "sql",
+        "srt",
+        "svg",
+        "tex",
+        "toml",
+        "tsv",
+        "txt",
+        "vocab",
+        "xml",
+        "yaml",
+        "yml",
+    ];
+    const FILES: &[&str] = &["license", "licence", "readme", "notice", "changelog", "dockerfile", "makefile"];
+    let path = if place.path.is_empty() { name } else { place.path.rsplit('!').next().unwrap_or(name) };
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
+    match file.rsplit_once('.') {
+        Some((_, extension)) => TEXT.contains(&extension),
+        None => FILES.contains(&file.as_str()),
+    }
+}
+
 /// True if every function of the file is an entrance: torch.hub calls them by name.
 pub(super) fn is_entrance(place: &Location, name: &str) -> bool {
     let path = if place.path.is_empty() { name } else { place.path.rsplit('!').next().unwrap_or(name) };
@@ -75,6 +123,13 @@ fn of_name(path: &str) -> Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_told_by_its_name() {
+        let text = |name| is_text(&Location::default(), name);
+        assert!(text("data/labels.TXT") && text("LICENSE") && text("vocab.json"));
+        assert!(!text("model.pkl") && !text("weights") && !text("x.txt/model.bin") && !text("model.joblib"));
+    }
 
     #[test]
     fn the_name_decides_and_a_member_has_its_own() {

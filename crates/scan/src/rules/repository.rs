@@ -229,6 +229,7 @@ fn python(code: &str, when: &str) -> Option<&'static Rule> {
 /// The rule for a plausible reading of a text: only a name that makes it code gives a finding.
 pub(super) fn reading(code: &str, place: &Location, name: &str) -> Option<&'static Rule> {
     match (names::of_place(place, name), code) {
+        (_, "pickle") => (!names::is_text(place, name)).then_some(&super::pickle::UNKNOWN_CLASS),
         (Role::Python, "python") => Some(&OPT_IN),
         (Role::Python, "not-python") => Some(&super::unsupported::SOURCE),
         (Role::Script, "text") => Some(&OPT_IN),

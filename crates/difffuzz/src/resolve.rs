@@ -1,0 +1,151 @@
+//! What stand-ins are to the catalogue: imports, what classes made, values. Unlike the machine this reads the
+//! recorder's events alone, and only as far as a stream that passes can go.
+
+use crate::recorded::Shown;
+use crate::standins::{Made, StandIns, name_of};
+use wb_pickle::{Held, Value};
+
+impl StandIns {
+    /// Module and name, if this is an import or an attribute of one.
+    pub fn import_of(&self, n: usize) -> Option<(String, String)> {
+        match self.made(n)? {
+            Made::Import(module, name) => Some((module.clone(), name.clone())),
+            Made::Result(by, Shown::Seq(_, args)) => match (self.imported(*by)?, &args[..]) {
+                (("builtins", "getattr"), [Shown::Object(owner), Shown::Str(attribute)]) => {
+                    let (module, name) = self.import_of(*owner)?;
+                    let dot = if name.is_empty() { "" } else { "." };
+                    Some((module, format!("{name}{dot}{}", name_of(attribute))))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What made this: a class, also by way of the functions that rebuild instances.
+    pub fn class_of(&self, n: usize) -> Option<(String, String)> {
+        let Made::Result(by, args) = self.made(n)? else { return None };
+        match (self.imported(*by), args) {
+            (Some(("copyreg", "_reconstructor" | "__newobj__" | "__newobj_ex__")), Shown::Seq(_, args)) => {
+                match args.first()? {
+                    Shown::Object(class) => self.import_of(*class),
+                    _ => None,
+                }
+            }
+            _ => match self.partial_of(*by, None) {
+                Some((f, ..)) => self.import_of(f),
+                None => self.import_of(*by),
+            },
+        }
+    }
+
+    /// Function, arguments and named arguments of a `functools.partial`, given the last state set on it.
+    pub fn partial_of(&self, n: usize, state: Option<&Shown>) -> Option<(usize, Vec<Shown>, Vec<Shown>)> {
+        let Made::Result(by, made) = self.made(n)? else { return None };
+        if self.imported(*by)? != ("functools", "partial") {
+            return None;
+        }
+        let seq = |v: &Shown| match v {
+            Shown::Seq(_, items) => items.clone(),
+            _ => Vec::new(),
+        };
+        match (state, made) {
+            (Some(Shown::Seq('T', parts)), _) => match &parts[..] {
+                [Shown::Object(f), args, kwargs, ..] => Some((*f, seq(args), seq(kwargs))),
+                _ => None,
+            },
+            (None, Shown::Seq(_, parts)) => match parts.split_first()? {
+                (Shown::Object(f), rest) => Some((*f, rest.to_vec(), Vec::new())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn imported(&self, n: usize) -> Option<(&str, &str)> {
+        match self.made(n)? {
+            Made::Import(module, name) => Some((module, name)),
+            _ => None,
+        }
+    }
+
+    /// A shown value as the catalogue takes it. What was cut off is taken for plain: a stream is not blamed for what
+    /// the recorder left out.
+    pub fn value(&self, v: &Shown) -> Value {
+        let all = |items: &[Shown]| items.iter().map(|i| self.value(i)).collect::<Vec<_>>();
+        match v {
+            Shown::Any => Value::PlainRest,
+            Shown::None => Value::None,
+            Shown::Bool(b) => Value::Bool(*b),
+            Shown::Int(n) => Value::Int(*n),
+            Shown::Float(bits) => Value::Float(f64::from_bits(*bits)),
+            Shown::Str(b) => Value::Str { text: name_of(b), len: b.len() as u64, cut: false },
+            Shown::Bytes(b) => Value::Bytes { len: b.len() as u64, head: b.clone() },
+            Shown::Seq('T', items) => Value::Tuple(all(items)),
+            Shown::Seq('L', items) => Value::List(all(items)),
+            Shown::Seq('X', items) => Value::Set(all(items)),
+            Shown::Seq('Z', items) => Value::FrozenSet(all(items)),
+            Shown::Seq(_, items) => {
+                Value::Dict(items.chunks_exact(2).map(|p| (self.value(&p[0]), self.value(&p[1]))).collect())
+            }
+            Shown::Object(n) => self.object_value(*n),
+        }
+    }
+
+    fn object_value(&self, n: usize) -> Value {
+        if let Some((module, name)) = self.import_of(n) {
+            return Value::Global { module, name };
+        }
+        match self.made(n) {
+            Some(Made::Result(by, args)) => {
+                let args = match self.value(args) {
+                    Value::Tuple(items) => items,
+                    other => vec![other],
+                };
+                match self.imported(*by) {
+                    // Text and bytes that the machine works out.
+                    Some(("builtins", "str" | "bytes") | ("_codecs" | "codecs", "encode")) => {
+                        Value::PlainRest
+                    }
+                    Some(("copyreg", _)) if self.class_of(n).is_some() => {
+                        let made_by = self.class_of(n).map_or(String::new(), |(m, n)| format!("{m}.{n}"));
+                        Value::Object { made_by, args: Vec::new() }
+                    }
+                    _ => Value::Object { made_by: self.rendering(*by), args },
+                }
+            }
+            Some(Made::Persistent) => Value::Persistent(Box::new(Value::Opaque)),
+            _ => Value::Object { made_by: self.rendering(n), args: Vec::new() },
+        }
+    }
+}
+
+/// What values hold that is neither a literal nor a container, as the catalogue takes it.
+pub fn held<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<Held> {
+    let mut out = Vec::new();
+    let mut todo: Vec<&Value> = values.into_iter().collect();
+    while let Some(value) = todo.pop() {
+        match value {
+            Value::Tuple(items) | Value::List(items) | Value::Set(items) | Value::FrozenSet(items) => {
+                todo.extend(items);
+            }
+            Value::Dict(pairs) => todo.extend(pairs.iter().flat_map(|(k, v)| [k, v])),
+            Value::Global { module, name } => {
+                out.push(Held::Import { module: module.clone(), name: name.clone() });
+            }
+            Value::Object { made_by, args } => match made_by.rsplit_once('.') {
+                Some((module, name)) if !made_by.contains('(') => {
+                    // These hand on what they are given.
+                    if matches!(module, "builtins" | "collections") || name == "scalar" {
+                        todo.extend(args);
+                    }
+                    out.push(Held::Object { module: module.into(), name: name.into() });
+                }
+                _ => out.push(Held::Unknown),
+            },
+            Value::Persistent(_) | Value::Opaque | Value::Truncated => out.push(Held::Unknown),
+            _ => {}
+        }
+    }
+    out
+}
