@@ -356,7 +356,7 @@ pub(crate) fn encoded(text: &str) -> Option<&'static str> {
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let body = text.trim_end_matches('=').as_bytes();
     let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    (text.len() % 4 == 0 && body.iter().all(letter)).then(|| base64_bytes(body))
+    (text.len().is_multiple_of(4) && body.iter().all(letter)).then(|| base64_bytes(body))
 }
 
 /// Decodes base64 of either alphabet (RFC 4648); an incomplete last group is dropped.

@@ -230,7 +230,7 @@ impl<'g> Judge<'g, '_> {
         let input = node.inputs.iter().find(|i| !i.starts_with('^'));
         let constants = input.map(|i| self.index().origin(scope, i));
         let judged = constants.is_some_and(|o| {
-            let constant = !(o.given || o.unknown || o.saver || o.asset) && !o.texts.is_empty();
+            let constant = !(o.given || o.unknown || o.saver || o.asset || o.texts.is_empty());
             constant && o.texts.len() == o.graphs
         });
         if !judged {

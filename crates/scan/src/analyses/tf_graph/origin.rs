@@ -188,7 +188,7 @@ impl<'g> Index<'g> {
         if node.is("PlaceholderWithDefault") && !saver {
             // A saver that this meta graph does not name: several savers leave their nodes in one graph.
             let default = node.inputs.first().map(|i| self.origin_of_default(scope, i));
-            if default.as_ref().is_some_and(|d| super::judge::is_savers(d)) {
+            if default.as_ref().is_some_and(super::judge::is_savers) {
                 out.saver = true;
             } else {
                 out.given = true;
