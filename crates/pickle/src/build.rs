@@ -198,7 +198,7 @@ impl State {
     /// Attributes named like methods that libraries call on what they are given, holding something to call: such an
     /// object calls it as soon as it is taken for a dict, a list, an array or a file.
     fn check_methods(&mut self, state: Val, at: u64, obs: &mut dyn Observer) {
-        const METHODS: [&str; 30] = [
+        const METHODS: [&str; 33] = [
             "__array__",
             "__array_interface__",
             "__array_struct__",
@@ -209,6 +209,9 @@ impl State {
             "__cuda_array_interface__",
             "__dataframe__",
             "__dlpack__",
+            // torch's optimisers call these of their own while their state is set.
+            "_hook_for_profile",
+            "_patch_step_function",
             "add",
             "append",
             "clear",
@@ -220,6 +223,7 @@ impl State {
             "keys",
             "pop",
             "popitem",
+            "profile_hook_step",
             "read",
             "readinto",
             "readline",

@@ -467,8 +467,7 @@ fn programs_are_executables() {
 
 #[test]
 fn known_formats_that_are_not_judged_are_unsupported() {
-    let cases: [(&[u8], &str); 4] = [
-        (b"\x1c\0\0\0TFL3\0\0\0\0", "tflite"),
+    let cases: [(&[u8], &str); 3] = [
         (b"CBM1\x80\x1d\0\0", "catboost"),
         (b"SQLite format 3\0\x10\0", "sqlite"),
         (b"\xac\xed\x00\x05sr\0\x01x", "java-serialization"),
