@@ -53,13 +53,13 @@ fn is_document(probe: &Probe) -> bool {
     use super::wire::{Msgpack, msgpack};
     let head = &probe.head[..];
     let container = matches!(head.first(), Some(0x80..=0x9f | 0xdc..=0xdf));
-    // Text that begins with such a byte is no UTF-8. A few bytes can be a document by chance: the beginning of a NumPy
-    // array is one.
-    if !container || probe.blob.len() < 8 {
+    // Text that begins with such a byte is no UTF-8.
+    if !container || probe.blob.len() < 4 {
         return false;
     }
     match msgpack(&probe.blob) {
-        Msgpack::Whole => true,
+        // A few bytes can be a document by chance: the beginning of a NumPy array is one.
+        Msgpack::Whole => probe.blob.len() >= 8,
         // In long files such a beginning is chance, unless names follow.
         Msgpack::Impossible => probe.blob.len() <= 4096 || named(head),
         Msgpack::No => probe.blob.len() >= 16 && named(head) && second_value(head),
