@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 use wb_difffuzz::{Config, Found, run, self_test, try_one, version};
 
-const USAGE: &str = "usage: cargo xtask diff-fuzz --minutes N [--seed S] [--first N] [--progress SECONDS]
+const USAGE: &str = "usage: cargo xtask diff-fuzz --minutes N [--streams N] [--seed S] [--first N] [--progress SECONDS]
        cargo xtask diff-fuzz --self-test
        cargo xtask diff-fuzz --stream HEX [--profile 0..3]
 options: --python PATH (a CPython of 3.8 or later), --share N (one stream in N through all readers, the others through \
@@ -15,6 +15,7 @@ const SELF_TEST: Duration = Duration::from_secs(60);
 
 struct Args {
     minutes: f64,
+    streams: u64,
     self_test: bool,
     stream: Option<Vec<u8>>,
     profile: u8,
@@ -34,6 +35,7 @@ pub fn command(args: &[String]) -> Result<(), String> {
     let config = Config {
         python: args.python,
         time: if args.self_test { SELF_TEST } else { Duration::from_secs_f64(args.minutes * 60.0) },
+        streams: args.streams,
         seed: args.seed,
         first: args.first,
         seeds,
@@ -87,6 +89,7 @@ fn report_self_test(config: &Config) -> Result<(), String> {
 fn parse(args: &[String]) -> Result<Args, String> {
     let mut out = Args {
         minutes: 0.0,
+        streams: u64::MAX,
         self_test: false,
         stream: None,
         profile: 0,
@@ -106,6 +109,7 @@ fn parse(args: &[String]) -> Result<Args, String> {
         let bad = || format!("{arg} {value}: no such number\n{USAGE}");
         match arg.as_str() {
             "--minutes" => out.minutes = value.parse().map_err(|_| bad())?,
+            "--streams" => out.streams = value.parse().map_err(|_| bad())?,
             "--seed" => out.seed = value.parse().map_err(|_| bad())?,
             "--first" => out.first = value.parse().map_err(|_| bad())?,
             "--python" => out.python = value.clone(),

@@ -25,6 +25,8 @@ pub struct Config {
     pub python: String,
     /// How long.
     pub time: Duration,
+    /// How many streams at most: the same on every machine.
+    pub streams: u64,
     /// Seed of all streams.
     pub seed: u64,
     /// Number of the first stream.
@@ -123,8 +125,9 @@ fn faulty_run(config: &Config, fault: Option<Fault>, max_found: usize) -> Result
         });
         let mut next = config.first;
         let mut under_way = 0;
-        while start.elapsed() < config.time && diverged.len() < max_found {
-            while under_way < 2 {
+        let end = config.first.saturating_add(config.streams);
+        while start.elapsed() < config.time && diverged.len() < max_found && (next < end || under_way > 0) {
+            while under_way < 2 && next < end {
                 if to.send((next, batch(config, next))).is_err() {
                     break;
                 }

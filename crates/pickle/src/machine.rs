@@ -130,13 +130,24 @@ impl Machine {
         run
     }
 
-    /// Runs the linear reading until about `max_steps` opcodes in all. None: it could go on, by another call.
+    /// Runs the linear reading until about `max_steps` opcodes in all. None: it could go on, by another call. Once it has
+    /// ended, other readings of frames are run as far: what they reach is told too.
     pub fn trial(&mut self, obs: &mut dyn Observer, max_steps: u64) -> Option<Run> {
         let end = self.run_one(obs, max_steps);
         match end {
             // The budget itself is not asked again: that would never end.
             End::Exhausted(_) if self.state.steps >= max_steps => None,
-            end => Some(self.summary(end)),
+            end => {
+                let run = self.summary(end);
+                for (state, at) in std::mem::take(&mut self.forks) {
+                    let linear = std::mem::replace(&mut self.state, state);
+                    let here = std::mem::replace(&mut self.at, at);
+                    self.run_one(obs, self.state.steps.saturating_add(max_steps));
+                    self.state = linear;
+                    self.at = here;
+                }
+                Some(run)
+            }
         }
     }
 

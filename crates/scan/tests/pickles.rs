@@ -395,3 +395,28 @@ fn a_pickle_inside_compressed_bytes_is_read() {
         report.findings.iter().any(|f| f.rule == "WB-PKL-002" && f.evidence.contains("posix.system('id')"));
     assert!(inner, "{report:?}");
 }
+
+/// `_pickle.c` reads an argument that crosses the end of its frame from behind it where the file cannot peek, as `BytesIO`
+/// cannot; whoever reads on in a straight line fails at the second string. Found by differential fuzzing.
+#[test]
+fn only_the_reader_of_files_reaches_the_call_behind_a_short_frame() {
+    let command = |module: &str, name: &str| {
+        let mut out = b"\x80\x04\x95\x03\0\0\0\0\0\0\0\x8c\x05Q".to_vec();
+        out.extend_from_slice(module.as_bytes());
+        out.extend(text(name));
+        out.push(0x93);
+        out.extend(text("id"));
+        out.extend_from_slice(b"\x85R.");
+        report(&out)
+    };
+    let evil = command("posix", "system");
+    assert_eq!(evil.verdict, Verdict::Malicious, "{evil:?}");
+    assert!(evil.findings.iter().any(|f| f.evidence.contains("posix.system('id')")), "{evil:?}");
+}
+
+/// Opcodes that chance makes a MessagePack value of are not clean.
+#[test]
+fn short_opcodes_are_no_messagepack_document() {
+    let r = report(b"\x8f\x63zzz\nf\n\x29\x94\0\0\0\0cc))");
+    assert_ne!(r.verdict, Verdict::Clean, "{r:?}");
+}

@@ -58,8 +58,9 @@ fn is_document(probe: &Probe) -> bool {
         return false;
     }
     match msgpack(&probe.blob) {
-        // A few bytes can be a document by chance: the beginning of a NumPy array is one.
-        Msgpack::Whole => probe.blob.len() >= 8,
+        // A few bytes can be a document by chance: the beginning of a NumPy array is one, and so is every other short run of
+        // pickle opcodes.
+        Msgpack::Whole => named(head) || probe.blob.len() >= 256,
         // In long files such a beginning is chance, unless names follow.
         Msgpack::Impossible => probe.blob.len() <= 4096 || named(head),
         Msgpack::No => probe.blob.len() >= 16 && named(head) && second_value(head),
