@@ -60,15 +60,15 @@ fn is_document(probe: &Probe) -> bool {
     match msgpack(&probe.blob) {
         // A few bytes can be a document by chance: the beginning of a NumPy array is one, and so is every other short run of
         // pickle opcodes.
-        Msgpack::Whole => named(head) || probe.blob.len() >= 256,
+        Msgpack::Whole => named(head, 1) || probe.blob.len() >= 256,
         // In long files such a beginning is chance, unless names follow.
-        Msgpack::Impossible => probe.blob.len() <= 4096 || named(head),
-        Msgpack::No => probe.blob.len() >= 16 && named(head) && second_value(head),
+        Msgpack::Impossible => probe.blob.len() <= 4096 || named(head, 2),
+        Msgpack::No => probe.blob.len() >= 16 && named(head, 2) && second_value(head),
     }
 }
 
-/// A map whose first key is a name.
-fn named(head: &[u8]) -> bool {
+/// A map whose first key is a name of at least `least` bytes.
+fn named(head: &[u8], least: usize) -> bool {
     let key = match head {
         [0x81..=0x8f, rest @ ..] | [0xde, _, _, rest @ ..] | [0xdf, _, _, _, _, rest @ ..] => rest,
         _ => return false,
@@ -78,7 +78,7 @@ fn named(head: &[u8]) -> bool {
         [0xd9, n, rest @ ..] => rest.get(..usize::from(*n)),
         _ => None,
     };
-    name.is_some_and(|n| n.len() >= 2 && n.iter().all(|b| b.is_ascii_graphic() || *b == b' '))
+    name.is_some_and(|n| n.len() >= least && n.iter().all(|b| b.is_ascii_graphic() || *b == b' '))
 }
 
 /// The first value behind the first key can be read, and if it is short the next key is a text again.
