@@ -18,9 +18,9 @@ const ABSENT: Val = Val::new(Tag::Opaque, 1);
 /// Bytes a sparse entry is charged with.
 const SPARSE_COST: u64 = 48;
 
-/// Entries close together: 3 bits of tag and 13 bits of distance to the entry before of the same group
+/// Entries close together: 3 bits of kind and 13 bits of distance to the entry before of the same group
 /// (stream offsets; heap indices, zigzag).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Near {
     offset: u64,
     node: u32,
@@ -54,20 +54,33 @@ impl Near {
     fn of(entries: &[Val]) -> Option<Self> {
         let is_node = |v: &&Val| matches!(v.tag(), Tag::Node | Tag::Object);
         let first_node = entries.iter().find(is_node).map_or(0, |v| v.payload());
-        let first_offset = entries.iter().find(|v| !is_node(v)).map_or(0, |v| v.payload());
+        let first_offset = entries.iter().find(|v| !is_node(v)).map_or(0, |v| match v.tag() {
+            Tag::Span => v.span_range().0,
+            _ => v.payload(),
+        });
         let mut near =
             Self { offset: first_offset, node: u32::try_from(first_node).ok()?, steps: [0; BLOCK] };
         let (mut offset, mut node) = (first_offset, first_node as i64);
         for (step, v) in near.steps.iter_mut().zip(entries) {
-            let kind = KINDS.iter().position(|&t| t == v.tag())? as u16;
-            let distance = if is_node(&v) {
-                let d = v.payload() as i64 - node;
-                node = v.payload() as i64;
-                u64::try_from((d << 1) ^ (d >> 63)).ok()?
-            } else {
-                let d = v.payload().checked_sub(offset)?;
-                offset = v.payload();
-                d
+            let (kind, distance) = match v.tag() {
+                Tag::Span => {
+                    let (start, end) = v.span_range();
+                    let (kind, packed) = pack_span(offset, start, end)?;
+                    offset = end;
+                    (kind, packed)
+                }
+                tag => {
+                    let kind = KINDS.iter().position(|&t| t == tag)? as u16;
+                    if is_node(&v) {
+                        let d = v.payload() as i64 - node;
+                        node = v.payload() as i64;
+                        (kind, u64::try_from((d << 1) ^ (d >> 63)).ok()?)
+                    } else {
+                        let d = v.payload().checked_sub(offset)?;
+                        offset = v.payload();
+                        (kind, d)
+                    }
+                }
             };
             if distance >= 1 << 13 {
                 return None;
@@ -81,21 +94,52 @@ impl Near {
         let (mut offset, mut node) = (self.offset, i64::from(self.node));
         let mut found = None;
         for &step in self.steps.get(..=index)? {
-            let tag = *KINDS.get(usize::from(step >> 13))?;
-            let d = u64::from(step & 0x1fff);
-            found = Some(if matches!(tag, Tag::Node | Tag::Object) {
-                node += (d >> 1) as i64 ^ -((d & 1) as i64);
-                Val::new(tag, node as u64)
-            } else {
-                offset += d;
-                Val::new(tag, offset)
+            let (kind, d) = (step >> 13, u64::from(step & 0x1fff));
+            found = Some(match KINDS.get(usize::from(kind)) {
+                None => {
+                    let (start, end) = unpack_span(offset, kind, d);
+                    offset = end;
+                    Val::span(start, end)?
+                }
+                Some(&tag @ (Tag::Node | Tag::Object)) => {
+                    node += (d >> 1) as i64 ^ -((d & 1) as i64);
+                    Val::new(tag, node as u64)
+                }
+                Some(&tag) => {
+                    offset += d;
+                    Val::new(tag, offset)
+                }
             });
         }
         found
     }
 }
 
-/// Kinds of entries that a near block can hold.
+/// A span that ends shortly behind the entry before: 7 bits of distance to its end, 6 bits of length.
+const SPAN_ENDS_NEAR: u16 = 6;
+/// A span that begins right behind the entry before: 3 bits of distance to its start, 10 bits of length.
+const SPAN_BEGINS_NEAR: u16 = 7;
+
+fn pack_span(offset: u64, start: u64, end: u64) -> Option<(u16, u64)> {
+    let len = end - start;
+    match (end.checked_sub(offset), start.checked_sub(offset)) {
+        (Some(d), _) if d < 1 << 7 && len < 1 << 6 => Some((SPAN_ENDS_NEAR, d << 6 | len)),
+        (_, Some(d)) if d < 1 << 3 && len < 1 << 10 => Some((SPAN_BEGINS_NEAR, d << 10 | len)),
+        _ => None,
+    }
+}
+
+fn unpack_span(offset: u64, kind: u16, packed: u64) -> (u64, u64) {
+    if kind == SPAN_ENDS_NEAR {
+        let end = offset + (packed >> 6);
+        (end.saturating_sub(packed & 0x3f), end)
+    } else {
+        let start = offset + (packed >> 10);
+        (start, start + (packed & 0x3ff))
+    }
+}
+
+/// Kinds of entries that a near block can hold, beside spans.
 const KINDS: [Tag; 6] = [Tag::Str, Tag::Dunder, Tag::Num, Tag::Bytes, Tag::Node, Tag::Object];
 
 impl Memo {
@@ -160,8 +204,11 @@ impl Memo {
         let near = if self.places.len() < HOT { None } else { Near::of(&self.open) };
         let place = match (near, <[Val; BLOCK]>::try_from(&self.open[..])) {
             (Some(near), _) => {
-                push_chunked(&mut self.near, near);
-                self.near_len += 1;
+                // Beyond the heap's bound containers share a node: block after block is the same.
+                if self.near.last().and_then(|c| c.last()) != Some(&near) {
+                    push_chunked(&mut self.near, near);
+                    self.near_len += 1;
+                }
                 Place { at: self.near_len - 1, near: true }
             }
             (None, Ok(wide)) => self.add_wide(wide),
@@ -288,7 +335,7 @@ mod tests {
     #[test]
     fn it_gives_back_what_was_put() {
         let tags =
-            [Tag::Str, Tag::Dunder, Tag::Bytes, Tag::Node, Tag::Object, Tag::Global, Tag::Span, Tag::None];
+            [Tag::Str, Tag::Span, Tag::Bytes, Tag::Node, Tag::Object, Tag::Dunder, Tag::Global, Tag::None];
         let mut plain: HashMap<u64, Val> = HashMap::new();
         let mut m = Memo::default();
         let (mut seed, mut at) = (7u64, 0u64);
@@ -303,6 +350,8 @@ mod tests {
             }];
             let value = match tag {
                 Tag::Node | Tag::Object => Val::new(tag, (i + r % 9).saturating_sub(r % 7)),
+                Tag::Span => Val::span(at.saturating_sub(r % 50), at + r % [30, 900, 60_000][i as usize % 3])
+                    .unwrap_or(Val::OPAQUE),
                 _ => Val::new(tag, at),
             };
             let index = if r % 31 == 0 { r % (i + 1) } else { i };
@@ -327,5 +376,24 @@ mod tests {
             m.push(Val::new(Tag::Str, i * 12));
         }
         assert!(m.bytes() < 2_700_000, "{}", m.bytes());
+    }
+
+    #[test]
+    fn tuples_cost_as_little_and_shared_nodes_next_to_nothing() {
+        let mut m = Memo::default();
+        for i in 0..500_000 {
+            m.push(Val::span(i * 40 + 2, i * 40 + 10).unwrap());
+            m.push(Val::span(i * 40 + 2, i * 40 + 38).unwrap());
+        }
+        assert!(m.near_len > 15_000, "{}", m.near_len);
+        assert!(m.bytes() < 2_700_000, "{}", m.bytes());
+        assert_eq!(m.get(999_999), Val::span(499_999 * 40 + 2, 499_999 * 40 + 38));
+        let mut m = Memo::default();
+        for _ in 0..1_000_000 {
+            m.push(Val::new(Tag::Node, 7));
+        }
+        assert!(m.bytes() < 500_000, "{}", m.bytes());
+        m.put(900_000, v(1));
+        assert_eq!((m.get(900_000), m.get(900_001)), (Some(v(1)), Some(Val::new(Tag::Node, 7))));
     }
 }

@@ -82,6 +82,11 @@ fn utf8_head(head: &[u8]) -> Option<String> {
         [0xff, 0xfe, ..] | [b'<', 0, ..] => Some(wide(1)),
         [0xfe, 0xff, ..] | [0, b'<', ..] => Some(wide(0)),
         _ => {
+            // Every file is asked: what cannot be markup is told by its first byte. Beyond ASCII these begin a BOM or a space.
+            let first = head.iter().find(|b| !matches!(b, b'\t'..=b'\r' | b' '))?;
+            if !matches!(first, b'<' | 0xc2 | 0xe1..=0xe3 | 0xef) {
+                return None;
+            }
             let text = String::from_utf8_lossy(head);
             text.trim_start_matches('\u{feff}').trim_start().starts_with('<').then(|| text.into_owned())
         }
@@ -449,6 +454,8 @@ mod tests {
             "<net name=\"a\"/>",
             "<?xml version=\"1.0\"?>\n<!-- a net -->\n<net/>",
             "\u{feff}<net\n>",
+            " \r\n\u{b}<net/>",
+            "\u{3000}\u{2028}\u{1680}\u{85}\u{a0}<net/>",
             "<!DOCTYPE net [<!ENTITY a \"b\">]><net/>",
             "<x:net xmlns:x=\"u\"/>",
         ] {
