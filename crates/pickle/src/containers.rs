@@ -10,7 +10,7 @@ use crate::observer::{Args, Observer};
 use crate::opcode as op;
 use crate::state::{NO_MARK, State, UNDERFLOW};
 use crate::val::{Tag, Val};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 use wb_verdict::How;
 
 const NO_METHOD: &str = "the object has no such method";
@@ -257,6 +257,9 @@ impl State {
 
     /// What the constructors of dicts and sets hash of what they are given.
     pub(crate) fn hash_arguments(&mut self, id: u32, args: Val, at: u64, obs: &mut dyn Observer) {
+        if args.tag() == Tag::EmptyTuple {
+            return;
+        }
         let name = self.heap.callee(id).name.clone();
         let Some(args) = self.items(args) else { return };
         let given = match name.as_str() {

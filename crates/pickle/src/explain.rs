@@ -2,7 +2,7 @@
 
 use crate::heap::Callee;
 use crate::observer::{Nested, Observer, PendingCall};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 use wb_verdict::escape;
 
 /// One line of an explanation.

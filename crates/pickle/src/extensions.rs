@@ -9,7 +9,7 @@ use crate::observer::{Args, Observer};
 use crate::state::State;
 use crate::val::Val;
 use crate::value::Value;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wb_verdict::How;
 
 /// What the stream put into the registries.

@@ -1,7 +1,7 @@
 //! Containers, call results and callees: what the tagged values point to.
 
 use crate::val::Val;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wb_verdict::How;
 
 /// The built-in containers.

@@ -4,7 +4,7 @@ use crate::observer::{Args, Observer, PendingCall};
 use crate::state::State;
 use crate::val::{Tag, Val};
 use crate::value::{Held, Value};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 /// `numpy.dtype` objects without state that are remembered; one in a stream of more counts as used early.
 const MAX_FRESH: usize = 10_000;

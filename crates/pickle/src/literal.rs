@@ -1,7 +1,7 @@
 //! Literals decoded from the stream, on demand and bounded.
 
 use crate::opcode::{self as op, Arg, opcode};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::io;
 use std::ops::Range;
 use wb_blob::Blob;

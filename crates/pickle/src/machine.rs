@@ -6,7 +6,7 @@
 use crate::literal::Source;
 use crate::observer::Observer;
 use crate::state::{Flow, State};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::io;
 use wb_blob::{Blob, Budget, Exhausted, Window};
 

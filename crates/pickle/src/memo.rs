@@ -5,7 +5,7 @@
 //! their distances. An index far beyond the end goes to a map, so that no index can make this allocate.
 
 use crate::val::{Tag, Val};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 const BLOCK: usize = 64;
 /// Blocks kept uncompressed at the beginning: attribute names and classes, fetched over and over.

@@ -1,6 +1,6 @@
 //! Python-2 names as CPython's unpickler maps them (`fix_imports`, protocols below 3).
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::LazyLock;
 
 struct Tables {

@@ -241,6 +241,15 @@ impl PendingCall<'_> {
         n
     }
 
+    /// True if there are no arguments at all.
+    pub fn is_bare(&self) -> bool {
+        let none = match self.args {
+            Args::Items(items) => items.is_empty(),
+            Args::Packed(v) => v.tag() == Tag::EmptyTuple,
+        };
+        none && self.kwargs.is_none()
+    }
+
     /// See [`Call::plain_args`].
     pub fn plain(&self) -> bool {
         let s = self.state;

@@ -6,7 +6,8 @@ use crate::literal::Source;
 use crate::memo::Memo;
 use crate::observer::{Observer, Skip};
 use crate::val::{Tag, Val};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
 pub(crate) const UNDERFLOW: &str = "stack underflow";
 pub(crate) const NO_MARK: &str = "no mark on the stack";

@@ -4,8 +4,8 @@ use super::pickle::{Plausible, import_of, plausible};
 use super::{joblib, kd_tree, numpy_state, torch_legacy::Storages, weights_only};
 use crate::catalogue;
 use crate::cx::Cx;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
 use wb_blob::Blob;
 use wb_pickle::{Callee, Nested, Observer, PendingCall, PendingValue, Run, Skip, Value};
@@ -25,6 +25,8 @@ struct Use {
     on_import: bool,
     tampered: bool,
     plain: bool,
+    /// Without arguments: there is nothing that the answer could depend on.
+    bare: bool,
 }
 
 struct Known {
@@ -182,6 +184,7 @@ impl Observer for Collector<'_, '_> {
             on_import: call.on_import,
             tampered: call.tampered,
             plain: call.plain(),
+            bare: call.is_bare(),
         };
         let known = self.known.entry(key).or_insert_with(|| {
             self.called.insert(call.callee_id());
@@ -197,8 +200,8 @@ impl Observer for Collector<'_, '_> {
         let decoded = call.decode();
         let as_call = decoded.as_call();
         let class = classify(&as_call, self.torch);
-        let fixed =
-            !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
+        let fixed = key.bare
+            || !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
         let harmless = class == CallClass::Harmless;
         let (module, name) = catalogue::subject(&as_call, &class);
         let fact = |count| FactKind::Call {
