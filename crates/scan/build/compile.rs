@@ -69,8 +69,8 @@ pub fn merge(files: &[(String, String)]) -> Result<Tables, String> {
                 Ok(())
             }
             f if f.ends_with(".rs") => Ok(()),
-            // Operators of graphs are no Python names; `tensorflow.rs` reads its own lists.
-            name if name.starts_with("tensorflow/") => Ok(()),
+            // Operators of graphs are no Python names; `tensorflow.rs` and `torch_ops.rs` read their own lists.
+            name if name.starts_with("tensorflow/") || name.starts_with("torch/") => Ok(()),
             _ => Err("line 1: not a data file of the catalogue".into()),
         };
         result.map_err(|e| at(file, &e))?;

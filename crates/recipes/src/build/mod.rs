@@ -2,6 +2,8 @@
 
 mod archive;
 mod compress;
+mod executorch;
+mod flat;
 mod gguf;
 mod hdf5;
 mod proto;
@@ -99,6 +101,9 @@ pub(crate) enum Source {
     /// A TensorFlow Lite model.
     #[serde(rename = "tflite")]
     TfLite(tflite::TfLite),
+    /// An ExecuTorch program.
+    #[serde(rename = "executorch")]
+    ExecuTorch(executorch::ExecuTorch),
     /// A marshalled Python function.
     PythonCode(python_code::Code),
     /// In base64.
@@ -180,6 +185,7 @@ impl Builder<'_> {
             Source::Proto(text) => proto::build(text, self)?,
             Source::Table(table) => table::build(table, self)?,
             Source::TfLite(model) => tflite::build(model, self)?,
+            Source::ExecuTorch(program) => executorch::build(program, self)?,
             Source::PythonCode(code) => python_code::build(code)?,
             Source::Base64(inner) => python_code::base64(&self.source(inner)?),
             Source::Filled { text, with } => {

@@ -1,7 +1,6 @@
 //! A TensorFlow Lite writer (FlatBuffers by `schema.fbs`) whose indices, offsets and sizes are taken as given.
-//!
-//! Everything is written forwards: a table, then what it refers to, whose offsets are filled in behind.
 
+use super::flat::{Field, Writer};
 use super::{Builder, Source};
 use crate::Error;
 use serde::Deserialize;
@@ -83,98 +82,6 @@ struct Metadata {
     buffer: u32,
 }
 
-/// A field of a table.
-enum Field {
-    U8(u8),
-    U32(u32),
-    U64(u64),
-    /// Filled in later.
-    Offset,
-}
-
-#[derive(Default)]
-struct Writer {
-    out: Vec<u8>,
-}
-
-impl Writer {
-    fn align(&mut self, to: usize) {
-        let size = self.out.len().next_multiple_of(to);
-        self.out.resize(size, 0);
-    }
-
-    /// Writes a table; returns where it is and where each given field is.
-    fn table(&mut self, fields: &[Option<Field>]) -> (usize, Vec<usize>) {
-        let size = |f: &Field| match f {
-            Field::U8(_) => 1,
-            Field::U32(_) | Field::Offset => 4,
-            Field::U64(_) => 8,
-        };
-        self.align(8);
-        let vtable = self.out.len();
-        let (mut at, mut slots) = (4usize, Vec::new());
-        for f in fields {
-            slots.push(f.as_ref().map(|f| {
-                at = at.next_multiple_of(size(f));
-                at += size(f);
-                at - size(f)
-            }));
-        }
-        let len = at.next_multiple_of(4);
-        self.out.extend((4 + 2 * fields.len() as u16).to_le_bytes());
-        self.out.extend((len as u16).to_le_bytes());
-        slots.iter().for_each(|s| self.out.extend((s.unwrap_or(0) as u16).to_le_bytes()));
-        self.align(8);
-        let table = self.out.len();
-        self.out.extend(((table - vtable) as i32).to_le_bytes());
-        self.out.resize(table + len, 0);
-        for (f, slot) in fields.iter().zip(&slots) {
-            if let (Some(f), Some(slot)) = (f, slot) {
-                let bytes = match f {
-                    Field::U8(n) => vec![*n],
-                    Field::U32(n) => n.to_le_bytes().to_vec(),
-                    Field::U64(n) => n.to_le_bytes().to_vec(),
-                    Field::Offset => continue,
-                };
-                self.out[table + slot..][..bytes.len()].copy_from_slice(&bytes);
-            }
-        }
-        (table, slots.into_iter().map(|s| table + s.unwrap_or(0)).collect())
-    }
-
-    /// Makes the offset at `at` point to what is written next.
-    fn point(&mut self, at: usize) {
-        self.align(4);
-        let to = (self.out.len() - at) as u32;
-        self.out[at..at + 4].copy_from_slice(&to.to_le_bytes());
-    }
-
-    /// Makes the offset at `at` point to a table already written.
-    fn point_to(&mut self, at: usize, table: usize) {
-        self.out[at..at + 4].copy_from_slice(&((table - at) as u32).to_le_bytes());
-    }
-
-    fn bytes(&mut self, at: usize, bytes: &[u8]) {
-        self.point(at);
-        self.out.extend((bytes.len() as u32).to_le_bytes());
-        self.out.extend(bytes);
-        self.out.push(0);
-    }
-
-    fn ints(&mut self, at: usize, values: &[i32]) {
-        self.point(at);
-        self.out.extend((values.len() as u32).to_le_bytes());
-        values.iter().for_each(|v| self.out.extend(v.to_le_bytes()));
-    }
-
-    /// A vector of `n` offsets; returns where they are.
-    fn offsets(&mut self, at: usize, n: usize) -> Vec<usize> {
-        self.ints(at, &vec![0; n]);
-        let end = self.out.len();
-        (0..n).map(|i| end - 4 * (n - i)).collect()
-    }
-}
-
 /// A FlexBuffer of two strings: what a flex operator has as options.
 fn flexbuffer(op: &[u8], node: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -199,7 +106,7 @@ fn flexbuffer(op: &[u8], node: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn build(model: &TfLite, b: &Builder<'_>) -> Result<Vec<u8>, Error> {
-    let mut w = Writer { out: b"\0\0\0\0TFL3".to_vec() };
+    let mut w = Writer::new(b"\0\0\0\0TFL3");
     let (root, f) = w.table(&[
         Some(Field::U32(3)),
         Some(Field::Offset),

@@ -14,6 +14,9 @@ pub(crate) mod opaque;
 pub(crate) mod paths;
 pub(crate) mod python;
 pub(crate) mod tf_graph;
+pub(crate) mod torch_export;
+pub(crate) mod torchscript;
+pub(crate) mod torchserve;
 pub(crate) mod yaml;
 
 pub(crate) use keras::config as keras_config;

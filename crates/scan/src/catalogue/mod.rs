@@ -12,6 +12,7 @@ mod predicate;
 mod tables;
 pub(crate) mod tensorflow;
 mod text_run;
+pub(crate) mod torch_ops;
 mod vocabulary;
 
 pub use about::{About, Harmless, USES, about, is_known, split, use_name};

@@ -5,7 +5,7 @@ use super::pickle::text_imports;
 use super::{Claim, Format, Probe, source};
 use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
-use crate::analyses::{instructions, jinja, keras, lenient_json, yaml};
+use crate::analyses::{instructions, jinja, keras, lenient_json, torchserve, yaml};
 use crate::cx::{Cx, Stop};
 use serde::de::DeserializeSeed;
 use std::io::BufReader;
@@ -380,6 +380,7 @@ fn json(blob: &Blob, cx: &mut Cx<'_>) -> Result<bool, Stop> {
                     directive::in_json(&earlier, "", &mut |f| record(f, "a key given twice", cx));
                 }
                 instructions::mlmodel(&value, &mut |f| cx.fact(None, f));
+                torchserve::manifest(&value, &mut |f| cx.fact(None, f));
                 source::notebook(&value, cx);
             }
             Err(e) if e.is_eof() => break,

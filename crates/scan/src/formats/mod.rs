@@ -1,11 +1,13 @@
 //! One file per format. A format is recognised by content, as its loaders would; names only add readings.
 
+mod checkpoint_state;
 mod codec;
 mod compressed;
 mod coreml;
 mod decoded;
 mod document;
 mod executable;
+mod executorch;
 mod flatbuffer;
 mod gguf;
 mod gguf_types;
@@ -44,7 +46,9 @@ mod tfjs;
 mod tflite;
 mod tflite_op;
 mod tflite_tensor;
+mod torch_export;
 mod torch_legacy;
+mod torchscript;
 pub(crate) mod weights_only;
 mod wire;
 mod xgboost;
@@ -146,6 +150,7 @@ pub static REGISTRY: &[&dyn Format] = &[
     &tf_text::Text,
     &tflite::TfLite,
     &tfjs::TfJs,
+    &executorch::ExecuTorch,
     &onnx::Onnx,
     &coreml::CoreMl,
     &openvino::OpenVino,

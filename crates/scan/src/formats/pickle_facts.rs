@@ -1,7 +1,7 @@
 //! What a pickle does, recorded as facts: calls classified by the catalogue, nested pickles scanned.
 
 use super::pickle::{Plausible, import_of, plausible};
-use super::{joblib, kd_tree, numpy_state, torch_legacy::Storages, weights_only};
+use super::{checkpoint_state, joblib, kd_tree, numpy_state, torch_legacy::Storages, weights_only};
 use crate::catalogue;
 use crate::cx::Cx;
 use hashbrown::hash_map::Entry;
@@ -308,6 +308,7 @@ impl Observer for Collector<'_, '_> {
 
     fn built(&mut self, object: &PendingValue<'_>, state: &PendingValue<'_>, next: u64) -> Option<Skip> {
         numpy_state::after_build(self.cx, object, state);
+        checkpoint_state::after_build(self.cx, object, state);
         kd_tree::after_build(self.cx, object, state, &|array| {
             let range = self.arrays.get(&array.id())?;
             self.blob.read_range(range.start..range.end.min(range.start + kd_tree::MAX)).ok()
@@ -360,13 +361,23 @@ fn is_module(id: &Value) -> bool {
 }
 
 /// The catalogue's word. Names of TorchScript types are harmless where torch resolves them; to a plain unpickler
-/// `__torch__` is a module like any other, which a file beside the model can be.
+/// `__torch__` is a module like any other, which a file beside the model can be. Under `__torch__.torch.classes` are native
+/// classes: those that torch itself does not register belong to a library that nobody read.
 fn classify(call: &wb_pickle::Call<'_>, torch: bool) -> CallClass {
     let script = call.module.split('.').next() == Some("__torch__");
     match catalogue::classify(call) {
         CallClass::Harmless if script && !torch => CallClass::Unknown,
+        CallClass::Harmless if script && is_foreign_class(call.module, call.name) => {
+            CallClass::KnownUncatalogued
+        }
         class => class,
     }
+}
+
+fn is_foreign_class(module: &str, name: &str) -> bool {
+    let dotted = format!("{module}.{name}");
+    let name = dotted.strip_prefix("__torch__.torch.classes.");
+    name.is_some_and(|n| !catalogue::torch_ops::is_known_class(n))
 }
 
 /// The fact that an import is held as data; none for names that only text would give.

@@ -8,8 +8,8 @@ use wb_verdict::FactKind;
 
 /// Formats told by a fixed string at a fixed place: id, offset, bytes.
 const MAGIC: &[(&str, usize, &[u8])] = &[
-    ("executorch", 4, b"ET12"),
-    ("executorch", 8, b"eh00"),
+    ("executorch-bundle", 4, b"BP08"),
+    ("torch-mobile", 4, b"PTMF"),
     ("catboost", 0, b"CBM1"),
     ("xgboost", 0, b"binf"),
     ("r-rda", 0, b"RDX2\n"),

@@ -149,7 +149,8 @@ fn buffers(m: &mut Model<'_>, model: &Table, cx: &mut Cx<'_>) -> Result<(), Stop
     Ok(())
 }
 
-fn hidden(blob: &Blob, span: Span, place: &str, cx: &mut Cx<'_>) -> Result<bool, Stop> {
+/// Tells what hides in bytes that should be data; true if something does.
+pub(super) fn hidden(blob: &Blob, span: Span, place: &str, cx: &mut Cx<'_>) -> Result<bool, Stop> {
     let data = blob.sub(span.at..span.end);
     let head = data.head(4096)?;
     let Some(what) = opaque::hidden(&data, &head) else { return Ok(false) };

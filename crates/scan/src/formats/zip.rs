@@ -225,6 +225,7 @@ impl<'a> Archive<'a> {
         items.sort_by_key(|(at, _)| *at);
         let begin = self.begin(&items, &directories);
         self.walk(cx, &items, &entries, begin)?;
+        self.kind.sources.borrow_mut().finish(cx);
         for name in self.kind.links.borrow().crossed(entries.iter().map(|e| &*e.header.name)) {
             let detail = escape_bytes(&name);
             cx.fact(None, FactKind::UnsafePath { code: "through-link".into(), detail });

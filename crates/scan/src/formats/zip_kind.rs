@@ -1,5 +1,6 @@
 //! What a zip archive is, by the names of its members: it decides which members are opaque data.
 
+use super::torchscript::Script;
 use crate::analyses::paths;
 use crate::cx::Cx;
 use std::cell::{Cell, RefCell};
@@ -11,6 +12,8 @@ pub(super) struct Kind {
     /// Folder prefix (with its slash) of a torch archive.
     pub torch: Option<Vec<u8>>,
     script: bool,
+    /// As torch 1.0 and 1.1 wrote it: a description in JSON, tensors beside it.
+    legacy_script: bool,
     package: bool,
     package_source: Option<Vec<u8>>,
     export: bool,
@@ -24,6 +27,22 @@ pub(super) struct Kind {
     pub work: Cell<u64>,
     /// Symbolic links met so far.
     pub links: RefCell<paths::Links>,
+    /// TorchScript sources met so far.
+    pub sources: RefCell<Script>,
+}
+
+/// The rest of a name behind the archive's own folder. torch looks members up regardless of case, so case decides nothing.
+fn inside(name: &[u8]) -> Vec<u8> {
+    let from = name.iter().position(|b| *b == b'/').map_or(0, |at| at + 1);
+    name[from..].to_ascii_lowercase()
+}
+
+/// Where packages of AOTInductor keep what was compiled.
+const AOTINDUCTOR: &[u8] = b"data/aotinductor/";
+
+/// TorchScript that a package keeps.
+fn is_packaged_script(inside: &[u8]) -> bool {
+    inside.starts_with(b".data/ts_code/")
 }
 
 impl Kind {
@@ -32,32 +51,36 @@ impl Kind {
         let mut kind = Self::default();
         let has = |wanted: &[u8]| names.clone().any(|n| n.eq_ignore_ascii_case(wanted));
         let folder = |n: &[u8]| n.iter().position(|b| *b == b'/').map_or(0, |at| at + 1);
-        let after = |n: &'a [u8]| &n[folder(n)..];
         let mut npz = (0usize, 0usize);
-        let (mut meta, mut parameters, mut constants, mut archive_format) = (false, false, false, false);
+        let (mut meta, mut code, mut constants, mut legacy) = (false, false, false, false);
         for n in names.clone() {
-            let rest = after(n);
-            if rest.eq_ignore_ascii_case(b"data.pkl") && kind.torch.is_none() {
+            let rest = &inside(n)[..];
+            if rest == b"data.pkl" && kind.torch.is_none() {
                 kind.torch = Some(n[..folder(n)].to_vec());
             }
             npz.0 += 1;
             npz.1 += usize::from(n.ends_with(b".npy"));
             meta |=
                 matches!(rest, b"version" | b"byteorder" | b".data/version") || rest.starts_with(b"data/");
-            constants |= rest == b"constants.pkl" || rest.starts_with(b"code/");
+            let python = rest.ends_with(b".py");
+            code |= python && rest.starts_with(b"code/");
+            constants |= matches!(rest, b"constants.pkl" | b"bytecode.pkl");
+            legacy |= rest == b"model.json";
             kind.package |= rest == b".data/extern_modules";
-            archive_format |= rest == b"archive_format";
-            parameters |= rest.starts_with(b"models/") || rest.starts_with(b"data/");
-            if n.ends_with(b".py") && kind.package_source.is_none() {
+            kind.export |=
+                matches!(rest, b"archive_format" | b"archive_version" | b"serialized_exported_program.json")
+                    || rest.starts_with(AOTINDUCTOR);
+            if python && !is_packaged_script(rest) && kind.package_source.is_none() {
                 kind.package_source = Some(n.to_vec());
             }
         }
+        // Source and constants are read by torch alone, whatever else it would miss.
+        kind.script = constants && (kind.torch.is_some() || code) || code && (kind.torch.is_some() || legacy);
+        kind.legacy_script = kind.script && legacy && kind.torch.is_none();
         if !meta {
             kind.torch = None;
         }
-        kind.script = constants && kind.torch.is_some();
-        kind.export = archive_format && parameters;
-        kind.mar = has(b"MAR-INF/MANIFEST.json");
+        kind.mar = has(b"MAR-INF/MANIFEST.json") || has(b"WAR-INF/MANIFEST.json");
         kind.mar_source = kind.package_source.clone().filter(|_| kind.mar);
         if !kind.package {
             kind.package_source = None;
@@ -107,8 +130,9 @@ impl Kind {
             }
         }
         if self.export {
-            let rest = name.iter().position(|b| *b == b'/').map_or(name, |at| &name[at + 1..]);
-            if rest.strip_prefix(b"data/weights/weight_").is_some_and(plain) {
+            let rest = inside(name);
+            let weight = rest.strip_prefix(b"data/weights/weight_");
+            if weight.or_else(|| rest.strip_prefix(b"data/constants/tensor_")).is_some_and(plain) {
                 return true;
             }
         }
@@ -119,14 +143,45 @@ impl Kind {
         false
     }
 
-    /// True for source members of a TorchScript archive: interpreted by torch's own interpreter, not Python.
+    /// True for members that torch compiles as TorchScript: no Python, whatever their name says.
     pub(super) fn is_script_source(&self, name: &[u8]) -> bool {
-        self.script
-            && name.ends_with(b".py")
-            && self
-                .torch
-                .as_ref()
-                .is_some_and(|p| name.strip_prefix(&p[..]).is_some_and(|r| r.starts_with(b"code/")))
+        let rest = inside(name);
+        rest.ends_with(b".py") && (self.script || (self.package && is_packaged_script(&rest)))
+    }
+
+    /// True for TorchScript sources where torch looks for them, so that nobody imports them as Python.
+    pub(super) fn is_only_script(&self, name: &[u8]) -> bool {
+        let rest = inside(name);
+        rest.starts_with(b"code/") || is_packaged_script(&rest)
+    }
+
+    /// True for members that torch reads as an exported program, whatever their name ends in.
+    pub(super) fn is_program(&self, name: &[u8]) -> bool {
+        let rest = inside(name);
+        self.export
+            && !rest.ends_with(b"/")
+            && (rest.starts_with(b"models/") || rest.ends_with(b"serialized_exported_program.json"))
+    }
+
+    /// True for code that a loader opens or compiles.
+    pub(super) fn is_compiled(&self, name: &[u8]) -> bool {
+        let rest = inside(name);
+        self.export && rest.starts_with(AOTINDUCTOR) && !rest.ends_with(b".json") && !rest.ends_with(b"/")
+    }
+
+    /// True for the manifest of a TorchServe archive.
+    pub(super) fn is_manifest(&self, name: &[u8]) -> bool {
+        self.mar && name.to_ascii_lowercase().ends_with(b"-inf/manifest.json")
+    }
+
+    /// True if a weight may be a file that torch saved, instead of bare bytes.
+    pub(super) fn has_saved_weights(&self) -> bool {
+        self.export
+    }
+
+    /// True for the program of a mobile archive.
+    pub(super) fn is_bytecode(&self, name: &[u8]) -> bool {
+        self.script && inside(name) == b"bytecode.pkl"
     }
 }
 
@@ -140,7 +195,9 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
     }
     if kind.script {
         cx.refine("torchscript");
-        unsupported(cx, "torchscript", "TorchScript code is not judged");
+        if kind.legacy_script {
+            unsupported(cx, "torchscript", "an archive of torch 1.0 or 1.1");
+        }
     }
     if kind.package {
         cx.refine("torch-package");
@@ -152,11 +209,9 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
     }
     if kind.export {
         cx.refine("torch-export");
-        unsupported(cx, "torch-export", "exported programs are not judged");
     }
     if kind.mar {
         cx.refine("torchserve-mar");
-        unsupported(cx, "torchserve-mar", "the handler and what it loads are not judged");
         if let Some(source) = &kind.mar_source {
             let detail = format!("{} runs as python in the model server", escape_bytes(source));
             cx.fact(None, FactKind::Directive { code: "torchserve-handler".into(), detail });

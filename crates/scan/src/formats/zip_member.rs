@@ -4,6 +4,7 @@ use super::codec::Codec;
 use super::decoded::{self, Decoded};
 use super::zip_kind::Kind;
 use super::zip_records::{self as records, ENCRYPTION_FLAGS, Entry, Header, Local, STREAMED};
+use super::{torch_export, torchscript};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Exhausted, Resource, Window};
@@ -295,7 +296,29 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
         return;
     }
     let opaque_member = kind.is_storage(name) && kind.is_storage(&m.local.header.name);
-    if !opaque_member && !kind.is_script_source(name) {
+    let script = [name, &m.local.header.name].into_iter().any(|n| kind.is_script_source(n));
+    if script && !opaque_member {
+        kind.sources.borrow_mut().source(name, data, cx);
+        if !kind.is_only_script(name) {
+            return cx.member(name, data);
+        }
+    }
+    if kind.is_bytecode(name) || kind.is_bytecode(&m.local.header.name) {
+        torchscript::bytecode(name, data, cx);
+    }
+    if let Some(name) = [name, &*m.local.header.name].into_iter().find(|n| kind.is_program(n)) {
+        torch_export::program(name, data, cx);
+    }
+    if kind.is_manifest(name)
+        && !data.head(1 << 20).is_ok_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_ok())
+    {
+        // The server's own reader takes more than JSON: comments, bare words, other quotes.
+        cx.gap(GapReason::Malformed, Some(m.at), None, "a manifest that is no plain JSON");
+    }
+    if kind.is_compiled(name) {
+        torch_export::compiled(name, cx);
+    }
+    if !opaque_member && !script {
         if kind.has_storages() && name.to_ascii_lowercase().ends_with(b".pkl") {
             return cx.torch_member(name, data);
         }
@@ -317,12 +340,13 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
     } else {
         have
     };
+    if opaque_member && kind.has_saved_weights() && torch_export::is_saved(head) {
+        return cx.member(name, data);
+    }
     let what = opaque::hidden(data, head);
     if let Some(what) = what {
         let detail = if opaque_member { "in a tensor storage" } else { "in place of TorchScript source" };
         cx.enter(name, |cx| cx.fact(Some(0), FactKind::Hidden { code: what.into(), detail: detail.into() }));
-        cx.member(name, data);
-    } else if !opaque_member && data.head(4096).is_ok_and(|h| h.contains(&0)) {
         cx.member(name, data);
     }
 }

@@ -213,7 +213,9 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         "trust-flag" => &TRUST_FLAG,
         "config-environment" => &ENVIRONMENT,
         "index-shard-odd" => &SHARD,
-        "remote-code" | "torch-package-source" | "torchserve-handler" => &REMOTE_CODE,
+        "remote-code" | "torch-package-source" | "torchserve-handler" | "torchserve-requirements" => {
+            &REMOTE_CODE
+        }
         "hdf5-external" => &super::hdf5::EXTERNAL,
         "hdf5-external-outside" => &super::hdf5::EXTERNAL_OUTSIDE,
         "xml-external-entity" | "xml-entity" | "xml-include" => &ENTITY,

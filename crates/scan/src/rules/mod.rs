@@ -22,6 +22,7 @@ mod repository;
 mod resource;
 mod structure;
 mod template;
+mod torch;
 mod unsupported;
 
 use wb_verdict::{CallClass, Fact, FactKind, Finding, How, Rule, UnknownReason};
@@ -144,6 +145,15 @@ pub static RULES: &[&Rule] = &[
     &operator::LITE_INDEX,
     &template::DANGEROUS,
     &template::UNPROVED,
+    &torch::WRITE,
+    &torch::READ,
+    &torch::NETWORK,
+    &torch::UNKNOWN,
+    &torch::NATIVE,
+    &torch::TEXT,
+    &torch::ODD,
+    &torch::DELEGATE,
+    &torch::STRUCTURE,
     &unsupported::FORMAT,
     &unsupported::CONTENT,
     &unsupported::SOURCE,
@@ -199,6 +209,7 @@ fn framework(kind: &FactKind) -> Option<&'static Rule> {
         .or_else(|| coreml::rule(code))
         .or_else(|| pmml::rule(code))
         .or_else(|| booster::rule(code))
+        .or_else(|| torch::rule(code))
 }
 
 /// Why a file is unknown, if a finding of this rule is its worst.

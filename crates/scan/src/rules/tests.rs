@@ -16,7 +16,8 @@ fn ids_are_frozen() {
         WB-REP-001 WB-REP-002 WB-REP-003 WB-REP-004 WB-REP-005 WB-REP-006 WB-REP-007 WB-REP-008 WB-REP-009 WB-REP-010 \
         WB-REP-020 WB-REP-021 WB-RES-001 WB-RES-002 WB-RES-003 \
         WB-STR-001 WB-STR-002 WB-STR-003 WB-STR-010 WB-STR-020 WB-STR-021 WB-TF-001 WB-TF-002 WB-TF-003 WB-TF-004 WB-TF-005 \
-        WB-TF-006 WB-TF-007 WB-TF-008 WB-TFL-001 WB-TFL-002 WB-TPL-001 WB-TPL-002 WB-UNS-001 WB-UNS-002 WB-UNS-003";
+        WB-TF-006 WB-TF-007 WB-TF-008 WB-TFL-001 WB-TFL-002 WB-TPL-001 WB-TPL-002 WB-TOR-001 WB-TOR-002 WB-TOR-003 WB-TOR-004 WB-TOR-005 \
+        WB-TOR-006 WB-TOR-007 WB-TOR-008 WB-TOR-009 WB-UNS-001 WB-UNS-002 WB-UNS-003";
     assert_eq!(ids.join(" "), frozen, "ids are never renamed, reused or dropped; add new ones here");
 }
 
@@ -38,7 +39,7 @@ fn every_rule_has_a_page_worth_reading() {
     };
     // Rules of one format stand under its prefix, whatever their family.
     const FORMATS: &[&str] =
-        &["WB-HDF-", "WB-KER-", "WB-TFL-", "WB-ONX-", "WB-OVN-", "WB-CML-", "WB-PMM-", "WB-BST-"];
+        &["WB-HDF-", "WB-KER-", "WB-TFL-", "WB-ONX-", "WB-OVN-", "WB-CML-", "WB-PMM-", "WB-BST-", "WB-TOR-"];
     for rule in RULES {
         let of_format = FORMATS.iter().any(|p| rule.id.starts_with(p));
         assert!(of_format || rule.id.starts_with(prefix(rule.family)), "{}", rule.id);
