@@ -233,6 +233,18 @@ fn json_key(
             }
         }
         ("weight_map", Value::Object(m)) => shards(m, &shown(), found),
+        // Layers of a manifest (Ollama, OCI).
+        ("digest", Value::String(s)) if map.contains_key("mediaType") => match super::modelfile::digest(s) {
+            Some("path") => found(Finding::UnsafePath("traversal", format!("{}: {}", shown(), bounded(s)))),
+            Some(_) => found(Finding::Directive("index-shard-odd", format!("{}: {}", shown(), bounded(s)))),
+            None => {}
+        },
+        // Quantised weights (AutoGPTQ): the name that the loader adds an extension to.
+        ("model_file_base_name" | "model_basename", Value::String(s)) => {
+            if let Some(code) = super::paths::escape_of(s.as_bytes()) {
+                found(Finding::UnsafePath(code, format!("{}: {}", shown(), bounded(s))));
+            }
+        }
         (_, Value::String(s)) => {
             if let Some((code, detail)) = commands_in_config(s) {
                 found(Finding::Directive(code, format!("{}: {detail}", shown())));

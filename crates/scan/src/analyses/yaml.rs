@@ -249,7 +249,13 @@ pub(crate) fn tag(tag: &str, at: &str, found: &mut dyn FnMut(Finding<'_>)) {
     let Some((kind, name)) = local.split_once(':') else { return };
     let code = targets::code(name);
     match kind {
-        "new" | "name" | "apply" | "module" => code.into_iter().for_each(say),
+        "new" | "name" | "apply" | "applyref" | "module" => code.into_iter().for_each(say),
+        // A file whose tags are followed as well: beside this one it is judged under its own name.
+        "include" => {
+            if let Some("absolute") = super::paths::escape_of(name.as_bytes()) {
+                found(Finding::UnsafePath("absolute", detail()));
+            }
+        }
         // Loaders of their own call such tags as they like.
         _ if name.contains('.') && code == Some("hydra-target-dangerous") => say("hydra-target-dangerous"),
         _ => {}
@@ -338,6 +344,7 @@ mod tests {
             "%TAG ! tag:yaml.org,2002:python/\n---\na: !object/apply:os.system [echo]",
             "a: !!python/name:os.system",
             "a: !apply:os.system [echo]",
+            "a: !applyref:os.system [echo]",
             "a: !new:subprocess.Popen\n  args: [echo]\n",
         ] {
             assert!(codes(text).contains(&"hydra-target-dangerous".to_string()), "{text}: {:?}", codes(text));

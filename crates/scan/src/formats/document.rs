@@ -5,7 +5,9 @@ use super::pickle::text_imports;
 use super::{Claim, Format, Probe, source};
 use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
-use crate::analyses::{instructions, jinja, keras, lenient_json, torchserve, yaml};
+use crate::analyses::{
+    instructions, java, jinja, keras, lenient_json, modelfile, mojo, spacy, torchserve, yaml,
+};
 use crate::cx::{Cx, Stop};
 use serde::de::DeserializeSeed;
 use std::io::BufReader;
@@ -188,8 +190,21 @@ fn lines(text: &str, python: bool, cx: &mut Cx<'_>) {
     if start.starts_with('<') {
         markup(text, cx);
     }
-    if modelfile(start) {
-        ollama(text, cx);
+    if spacy::is_config(text) {
+        cx.refine("spacy-config");
+        spacy::judge(text, &mut |f| cx.fact(None, f));
+    }
+    if mojo::is_ini(text) {
+        cx.refine("h2o-mojo");
+        mojo::judge(text, &mut |f| cx.fact(None, f));
+    }
+    if java::is_pojo(text) {
+        cx.refine("h2o-pojo");
+        pojo(text, cx);
+    }
+    if modelfile::is_modelfile(text) {
+        cx.refine("ollama-modelfile");
+        modelfile::judge(text, &mut |f| cx.fact(None, f));
     }
 }
 
@@ -294,21 +309,13 @@ fn markup(text: &str, cx: &mut Cx<'_>) {
     }
 }
 
-fn modelfile(start: &str) -> bool {
-    start.lines().any(|l| l.starts_with("FROM "))
-        && start
-            .lines()
-            .any(|l| ["TEMPLATE ", "ADAPTER ", "PARAMETER ", "SYSTEM "].iter().any(|k| l.starts_with(k)))
-}
-
-/// Ollama Modelfiles name files to load.
-fn ollama(text: &str, cx: &mut Cx<'_>) {
-    for line in text.lines() {
-        if let Some(path) = line.strip_prefix("ADAPTER ").or_else(|| line.strip_prefix("FROM "))
-            && let Some(code) = crate::analyses::paths::escape_of(path.trim().as_bytes())
-        {
-            cx.fact(None, FactKind::UnsafePath { code: code.into(), detail: escape(line) });
-        }
+/// A model as Java source: what it does beyond arithmetic.
+fn pojo(text: &str, cx: &mut Cx<'_>) {
+    cx.fact(None, FactKind::Directive { code: "java-model".into(), detail: "extends GenModel".into() });
+    for (name, effect, line) in java::effects(text) {
+        let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let detail = format!("{name} ({effect}), line {line}: {}", directive::bounded(shown));
+        cx.fact(None, FactKind::Directive { code: "java-effect".into(), detail });
     }
 }
 

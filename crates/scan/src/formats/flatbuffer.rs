@@ -142,15 +142,27 @@ impl Flat {
 
     /// A string, cut at 4 KiB.
     pub(super) fn string(&mut self, t: &Table, slot: usize) -> Result<Option<Vec<u8>>, Stop> {
+        let Some(field) = t.field(slot) else { return Ok(None) };
+        let at = self.follow(field)?;
+        self.text_at(at).map(Some)
+    }
+
+    /// The string at an address, cut at 4 KiB.
+    pub(super) fn text_at(&mut self, at: u64) -> Result<Vec<u8>, Stop> {
         const MAX: u64 = 4096;
-        let Some(v) = self.vector(t, slot, 1)? else { return Ok(None) };
-        // The terminating zero belongs to it.
-        if v.at + v.len < self.len && self.number(v.at + v.len, 1)? == 0 {
-            self.mark(v.at + v.len, 1);
+        let len = self.number(at, 4)?;
+        let data = at + 4;
+        if data + len > self.len {
+            return Err(outside(at, &format!("a string of {len} bytes")));
         }
-        let want = v.len.min(MAX) as usize;
-        let bytes = self.window.view(v.at, want)?;
-        Ok(Some(bytes[..want.min(bytes.len())].to_vec()))
+        self.mark(at, 4 + len);
+        // The terminating zero belongs to it.
+        if data + len < self.len && self.number(data + len, 1)? == 0 {
+            self.mark(data + len, 1);
+        }
+        let want = len.min(MAX) as usize;
+        let bytes = self.window.view(data, want)?;
+        Ok(bytes[..want.min(bytes.len())].to_vec())
     }
 }
 

@@ -18,3 +18,14 @@ pub(super) fn record(blob: &Blob, at: u64, code: &str, why: &str, cx: &mut Cx<'_
     cx.member(format!("(bytes at {at:#x})").as_bytes(), &rest);
     Ok(())
 }
+
+/// Looks for something hidden in the rest of a model that could not be read to its end.
+pub(super) fn search(blob: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let rest = blob.sub(at.min(blob.len())..blob.len());
+    if let Some(what) = opaque::hidden(&rest, &rest.head(4096)?) {
+        let detail = "in a part that cannot be read".to_string();
+        cx.fact(Some(at), FactKind::Hidden { code: what.into(), detail });
+        cx.member(format!("(bytes at {at:#x})").as_bytes(), &rest);
+    }
+    Ok(())
+}

@@ -1,13 +1,17 @@
 //! One file per format. A format is recognised by content, as its loaders would; names only add readings.
 
+mod catboost;
 mod checkpoint_state;
 mod codec;
 mod compressed;
 mod coreml;
+mod crfsuite;
+mod cursor;
 mod decoded;
 mod document;
 mod executable;
 mod executorch;
+mod fasttext;
 mod flatbuffer;
 mod gguf;
 mod gguf_types;
@@ -20,6 +24,7 @@ mod media;
 mod msgpack;
 mod numpy;
 mod numpy_state;
+mod ocdbt;
 mod onnx;
 mod openvino;
 mod pickle;
@@ -28,6 +33,7 @@ mod pmml;
 mod protobuf;
 mod recognised;
 mod safetensors;
+mod sentencepiece;
 mod sevenz;
 mod source;
 mod tar;
@@ -46,11 +52,13 @@ mod tfjs;
 mod tflite;
 mod tflite_op;
 mod tflite_tensor;
+mod tokenizer_json;
 mod torch_export;
 mod torch_legacy;
 mod torchscript;
 pub(crate) mod weights_only;
 mod wire;
+mod word_vectors;
 mod xgboost;
 mod xml;
 mod zip;
@@ -157,7 +165,16 @@ pub static REGISTRY: &[&dyn Format] = &[
     &pmml::Pmml,
     &xgboost::XgboostJson,
     &xgboost::XgboostUbjson,
+    &xgboost::XgboostBinary,
     &lightgbm::LightGbm,
+    &catboost::CatBoost,
+    &catboost::CatBoostJson,
+    &fasttext::FastText,
+    &crfsuite::CrfSuite,
+    &sentencepiece::SentencePiece,
+    &tokenizer_json::TokenizerJson,
+    &word_vectors::WordVectors,
+    &ocdbt::Ocdbt,
     &msgpack::MessagePack,
     &recognised::Recognised,
     &document::Text,

@@ -10,8 +10,6 @@ use wb_verdict::FactKind;
 const MAGIC: &[(&str, usize, &[u8])] = &[
     ("executorch-bundle", 4, b"BP08"),
     ("torch-mobile", 4, b"PTMF"),
-    ("catboost", 0, b"CBM1"),
-    ("xgboost", 0, b"binf"),
     ("r-rda", 0, b"RDX2\n"),
     ("r-rda", 0, b"RDX3\n"),
     ("r-rds", 0, b"X\n\0\0\0\x02"),
@@ -27,12 +25,9 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("litert-lm", 0, b"LITERTLM"),
     // A SavedModel too large for one message (`saved_model.cpb`) is kept as records of Riegeli.
     ("riegeli", 0, b"\x83\xaf\x70\xd1\x0d\x88\x4a\x3f"),
-    ("orbax-ocdbt", 0, b"\x0c\xdb\x3a\x2a"),
     ("ggml", 0, b"lmgg"),
     ("ggml", 0, b"tjgg"),
     ("ggml", 0, b"fmgg"),
-    ("fasttext", 0, b"\xba\x16\x4f\x2f"),
-    ("crfsuite", 0, b"lCRF"),
     ("mlir", 0, b"ML\xefR"),
     ("llvm-bitcode", 0, b"BC\xc0\xde"),
     ("java-serialization", 0, b"\xac\xed\x00\x05"),
@@ -73,9 +68,6 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
             || head.starts_with(b"4\n1\n");
         return Some((id, text));
     }
-    if xgboost_legacy(&probe.blob) {
-        return Some(("xgboost", false));
-    }
     if torch7_function(head) {
         return Some(("torch7", false));
     }
@@ -94,16 +86,6 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     None
 }
 
-/// XGBoost before 1.0: 136 bytes of parameters, then the name of the objective.
-fn xgboost_legacy(blob: &Blob) -> bool {
-    let Ok(v) = blob.read_range(136..136 + 8 + 32) else { return false };
-    let Some(len) = v.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes) else { return false };
-    let name = usize::try_from(len).ok().filter(|n| (4..=32).contains(n)).and_then(|n| v.get(8..8 + n));
-    name.is_some_and(|n| {
-        n.contains(&b':') && n.iter().all(|b| b.is_ascii_lowercase() || matches!(b, b':' | b'-' | b'_'))
-    })
-}
-
 /// A serialised Lua function: type tag 6, 7 or 8, index, length, bytecode.
 fn torch7_function(head: &[u8]) -> bool {
     matches!(head, [6..=8, 0, 0, 0, _, _, _, _, _, _, _, _, 0x1b, b'L', ..])
@@ -118,7 +100,6 @@ fn text_model(head: &[u8]) -> Option<&'static str> {
         Some(b'<') if start[1..].trim_ascii_start().starts_with(b"ir_version") => Some("onnx-text"),
         Some(b'{') if has("\"irVersion\"") || has("\"opsetImport\"") => Some("onnx-json"),
         Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
-        Some(b'{') if has("\"features_info\"") && has("\"float_features\"") => Some("catboost-json"),
         _ => None,
     }
 }
@@ -144,13 +125,6 @@ fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
         && memchr::memmem::find(&blob.head(64).unwrap_or_default(), b"\x0a\x04type").is_some()
     {
         return Some("cntk");
-    }
-    if has(1, 2)
-        && inner_has(1, 1, 2)
-        && inner_has(1, 2, 5)
-        && fields.iter().all(|f| f.number <= 5 && f.wire == 2)
-    {
-        return Some("sentencepiece");
     }
     if has(1, 2) && inner_has(1, 1, 0) && inner_has(1, 4, 2) && fields.iter().all(|f| f.number <= 10) {
         return Some("paddle");

@@ -22,6 +22,7 @@ pub(super) struct Kind {
     keras: bool,
     skops: bool,
     npz: bool,
+    mojo: bool,
     other: Option<&'static str>,
     /// Stored bytes handed on so far; more than the file holds only where records overlap.
     pub work: Cell<u64>,
@@ -96,9 +97,9 @@ impl Kind {
             .any(has);
         kind.skops = has(b"schema.json");
         kind.npz = npz.0 > 0 && npz.0 == npz.1;
+        kind.mojo = has(b"model.ini");
         kind.other = [
-            ("h2o-mojo", b"model.ini".as_slice()),
-            ("jar", b"META-INF/MANIFEST.MF"),
+            ("jar", b"META-INF/MANIFEST.MF".as_slice()),
             ("office-open-xml", b"[Content_Types].xml"),
             ("onnxruntime-extensions", b"ort.json"),
         ]
@@ -135,6 +136,12 @@ impl Kind {
             if weight.or_else(|| rest.strip_prefix(b"data/constants/tensor_")).is_some_and(plain) {
                 return true;
             }
+        }
+        // Trees of H2O: a walk of bytes that its reader, in Java, holds against their length.
+        if self.mojo
+            && let Some(rest) = name.strip_prefix(b"trees/t").and_then(|r| r.strip_suffix(b".bin"))
+        {
+            return !rest.is_empty() && rest.iter().all(|b| b.is_ascii_digit() || b"_aux".contains(b));
         }
         if self.package {
             let rest = name.iter().position(|b| *b == b'/').map_or(name, |at| &name[at + 1..]);
@@ -223,6 +230,9 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
     if kind.skops {
         cx.refine("skops");
         unsupported(cx, "skops", "the schema of types is not judged");
+    }
+    if kind.mojo {
+        cx.refine("h2o-mojo");
     }
     if kind.npz {
         cx.refine("npz");

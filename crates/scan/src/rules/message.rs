@@ -169,6 +169,13 @@ fn directive(code: &str) -> String {
         "config-resolver" => "this configuration takes a credential or a computed value while it is read",
         "yaml-python-tag" => "reading this yaml with an unsafe loader makes objects of any class",
         "index-shard-odd" => "this index names something that is no file beside it",
+        "java-model" => "this is a model as java source: it runs when it is compiled and loaded",
+        "java-effect" => "this model as java source does more than compute",
+        "tokenizer-part" => "this tokenizer has a part that this version does not know",
+        "spacy-addon" => "this pipeline calls a function that spaCy does not bring",
+        "spacy-source" | "spacy-source-outside" => "loading this pipeline loads another one",
+        "spacy-computed-name" => "this pipeline calls a function whose name is computed",
+        "spacy-endpoint" => "this pipeline sends texts to an address of its own",
         _ => return format!("this file names code to run or fetch: {}", words(code)),
     };
     what.into()

@@ -20,6 +20,7 @@ mod pickle;
 mod pmml;
 mod repository;
 mod resource;
+mod spacy;
 mod structure;
 mod template;
 mod torch;
@@ -69,6 +70,8 @@ pub static RULES: &[&Rule] = &[
     &hidden::PICKLE,
     &hidden::ARCHIVE,
     &hidden::EXECUTABLE,
+    &booster::JAVA,
+    &booster::JAVA_EFFECT,
     &keras::LAMBDA,
     &keras::LAMBDA_DANGEROUS,
     &keras::CALLABLE,
@@ -127,6 +130,11 @@ pub static RULES: &[&Rule] = &[
     &resource::GENERIC,
     &resource::SIZES,
     &resource::PICKLE,
+    &spacy::ADDON,
+    &spacy::SOURCE,
+    &spacy::SOURCE_OUTSIDE,
+    &spacy::COMPUTED,
+    &spacy::ENDPOINT,
     &structure::GENERIC,
     &structure::ZIP,
     &structure::ZIP_ENTRIES,
@@ -143,6 +151,8 @@ pub static RULES: &[&Rule] = &[
     &operator::GIVEN,
     &operator::LITE_CUSTOM,
     &operator::LITE_INDEX,
+    &booster::PART,
+    &booster::EXPRESSION,
     &template::DANGEROUS,
     &template::UNPROVED,
     &torch::WRITE,
@@ -210,6 +220,7 @@ fn framework(kind: &FactKind) -> Option<&'static Rule> {
         .or_else(|| pmml::rule(code))
         .or_else(|| booster::rule(code))
         .or_else(|| torch::rule(code))
+        .or_else(|| spacy::rule(code))
 }
 
 /// Why a file is unknown, if a finding of this rule is its worst.
@@ -217,6 +228,9 @@ pub fn unknown_reason(rule: &str) -> UnknownReason {
     match rule {
         id if id == pickle::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
         id if id == directive::KNOWN_TARGET.id => UnknownReason::UnknownClass,
+        id if id == booster::PART.id => UnknownReason::UnknownClass,
+        id if id == booster::JAVA.id => UnknownReason::OptInCode,
+        id if spacy::is_unknown_class(id) => UnknownReason::UnknownClass,
         id if directive::is_opt_in(id) => UnknownReason::OptInCode,
         id if id == keras::UNKNOWN_CLASS.id => UnknownReason::UnknownClass,
         id if id == unsupported::CONTENT.id || id == keras::FILE_BESIDE.id => UnknownReason::UnknownContent,

@@ -52,6 +52,8 @@ pub(crate) fn key(
             found(Finding::Directive(code, format!("{}: true", shown())));
         }
         ("auto_mapping", Value::Object(m)) if m.contains_key("parent_library") => adapter(m, &shown(), found),
+        // LoRA on layers of Megatron: PEFT imports the module that is named here.
+        ("megatron_core", Value::String(s)) if s != "megatron.core" => imported(s, &shown(), found),
         ("type", Value::String(s)) if map.contains_key("idx") && map.contains_key("path") => {
             module_type(s, &shown(), found);
         }
@@ -136,6 +138,12 @@ fn adapter(m: &Map<String, Value>, place: &str, found: &mut dyn FnMut(Finding<'_
         }
         _ => found(Finding::Directive("imported-module", detail())),
     }
+}
+
+/// A module that a library imports by this name.
+fn imported(s: &str, place: &str, found: &mut dyn FnMut(Finding<'_>)) {
+    let code = if dangerous_name(s) { "hydra-target-dangerous" } else { "imported-module" };
+    found(Finding::Directive(code, format!("{place}: {}", bounded(s))));
 }
 
 /// One entry of a sentence-transformers `modules.json`.

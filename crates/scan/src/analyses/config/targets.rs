@@ -11,7 +11,10 @@ use std::sync::LazyLock;
 /// Classes that only compute, of exactly these names.
 static HARMLESS: LazyLock<HashSet<&str>> = LazyLock::new(|| lines(include_str!("targets/harmless.txt")));
 /// Classes of frameworks that configurations of published models name, of exactly these names. Nobody read them.
-static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| lines(include_str!("targets/known.txt")));
+static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let lists = [include_str!("targets/known.txt"), include_str!("targets/speechbrain.txt")];
+    lists.into_iter().flat_map(lines).collect()
+});
 
 fn lines(text: &'static str) -> HashSet<&'static str> {
     text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect()
@@ -56,6 +59,9 @@ mod tests {
         assert_eq!(code("torch.hub.load"), Some("hydra-target-dangerous"));
         assert_eq!(code("hydra.utils.instantiate"), Some("hydra-target-dangerous"));
         assert_eq!(code("mine.make"), Some("hydra-target"));
+        assert_eq!(code("speechbrain.lobes.models.ECAPA_TDNN.ECAPA_TDNN"), Some("hydra-target-known"));
+        assert_eq!(code("speechbrain.utils.superpowers.run_shell"), Some("hydra-target"));
+        assert_eq!(code("speechbrain.dataio.dataio.load_pkl"), Some("hydra-target"));
     }
 
     #[test]

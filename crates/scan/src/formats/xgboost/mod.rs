@@ -1,15 +1,18 @@
 //! XGBoost's models as JSON and as UBJSON: one schema in two spellings. The loader runs no code, but follows the children
 //! and features that trees name.
 //!
-//! <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>. The binary form before 2.0 is told by
-//! `recognised.rs`.
+//! <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>. The binary form before them is read by
+//! `binary.rs`.
 
+mod binary;
+mod binary_tree;
 mod json;
 mod trees;
 mod ubjson;
 
 use super::{Claim, Format, Probe, leftover};
 use crate::cx::{Cx, Stop};
+pub use binary::XgboostBinary;
 use trees::Trees;
 use wb_blob::Blob;
 

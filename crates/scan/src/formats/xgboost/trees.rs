@@ -182,10 +182,25 @@ impl Tree {
         if let Some(node) = categories.iter().find(|n| **n < 0 || **n >= nodes) {
             return Some(format!("categories of node {node} of {nodes}"));
         }
+        if let Some(node) = twice(left, right, nodes) {
+            return Some(format!(
+                "node {node} is below two nodes or the root of all: predictions do not end"
+            ));
+        }
         // Leaves have no feature.
         let features = self.features.filter(|n| *n > 0);
         let inner = splits.iter().zip(left).filter(|(_, l)| **l >= 0).map(|(s, _)| s);
         let bad = |s: &&i64| **s < 0 || features.is_some_and(|n| **s >= n);
         inner.clone().find(bad).map(|feature| format!("feature {feature} of {features:?}"))
     }
+}
+
+/// A node that is the child of two, or the root that is a child: from it a way may lead back to it.
+fn twice(left: &[i64], right: &[i64], nodes: i64) -> Option<i64> {
+    let mut seen = vec![false; usize::try_from(nodes).unwrap_or(0)];
+    let mut children = left.iter().zip(right).filter(|(l, _)| **l >= 0).flat_map(|(l, r)| [*l, *r]);
+    children.find(|c| {
+        let Some(seen) = usize::try_from(*c).ok().and_then(|c| seen.get_mut(c)) else { return false };
+        *c == 0 || std::mem::replace(seen, true)
+    })
 }
