@@ -4,6 +4,7 @@ mod archive;
 mod compress;
 mod executorch;
 mod flat;
+mod flat_text;
 mod gguf;
 mod hdf5;
 mod proto;
@@ -96,6 +97,8 @@ pub(crate) enum Source {
     Gguf(gguf::Gguf),
     /// Protobuf assembler, see `proto.rs`.
     Proto(String),
+    /// FlatBuffers assembler, see `flat_text.rs`.
+    Flat(String),
     /// A table as LevelDB writes it.
     Table(table::Table),
     /// A TensorFlow Lite model.
@@ -183,6 +186,7 @@ impl Builder<'_> {
             }
             Source::Gguf(gguf) => gguf::build(gguf, self)?,
             Source::Proto(text) => proto::build(text, self)?,
+            Source::Flat(text) => flat_text::build(text, self)?,
             Source::Table(table) => table::build(table, self)?,
             Source::TfLite(model) => tflite::build(model, self)?,
             Source::ExecuTorch(program) => executorch::build(program, self)?,

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod directive;
 pub(crate) mod double_array;
+pub(crate) mod embedded;
 pub(crate) mod instructions;
 pub(crate) mod java;
 pub(crate) mod jinja;

@@ -28,6 +28,9 @@ pub(crate) fn executable(blob: &Blob, head: &[u8]) -> Option<&'static str> {
         [0x7f, b'E', b'L', b'F', 1 | 2, 1 | 2, 1, ..] => return Some("elf"),
         // Cosmopolitan binaries (llamafile): a shell script, a PE and an ELF at once.
         [b'M', b'Z', b'q', b'F', b'p', b'D', ..] => return Some("pe"),
+        // The same without a part for Windows, and with debugging.
+        [b'j', b'a', b'r', b't', b's', b'r', b'=', b'\'', ..]
+        | [b'A', b'P', b'E', b'D', b'B', b'G', b'=', b'\'', ..] => return Some("elf"),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Some("wasm"),
         [b'M', b'Z', ..] => {
             let at = match le32(head, 0x3c) {
@@ -54,6 +57,11 @@ pub(crate) fn executable(blob: &Blob, head: &[u8]) -> Option<&'static str> {
     };
     if thin {
         return (1..=12).contains(&file_type).then_some("mach-o");
+    }
+    // With offsets of 64 bits.
+    if swapped == 0xcafe_babf {
+        let n = le32(head, 4)?.swap_bytes();
+        return (1..20).contains(&n).then_some("mach-o");
     }
     if swapped == 0xcafe_babe {
         // A universal binary gives its number of architectures here, a Java class its version (>= 45).

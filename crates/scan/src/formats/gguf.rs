@@ -58,13 +58,14 @@ fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     r.v1 = version == 1;
     let tensor_count = r.count()?;
     let kv_count = r.count()?;
-    let mut kv = Kv { alignment: DEFAULT_ALIGNMENT, seen: HashSet::new(), held: 0 };
+    let mut kv = Kv { alignment: DEFAULT_ALIGNMENT, seen: HashSet::new(), held: 0, split: [None; 3] };
     // The smallest pair is an empty key, a type and one byte; the smallest tensor an empty name and a number.
     impossible(kv_count, 13, &r, "metadata pairs", cx)?;
     for _ in 0..kv_count {
         cx.budget.entries(1)?;
         pair(&mut r, &mut kv, blob, cx)?;
     }
+    split(&kv, tensor_count, cx);
     impossible(tensor_count, 24, &r, "tensors", cx)?;
     let mut tensors = Vec::new();
     for _ in 0..tensor_count {
@@ -146,6 +147,23 @@ struct Kv {
     alignment: u64,
     seen: HashSet<Vec<u8>>,
     held: u64,
+    /// Number of this part, parts, and tensors of all parts, if the model is split.
+    split: [Option<u64>; 3],
+}
+
+/// Which part of a split model this is: readers make the names of the other files from it.
+fn split(kv: &Kv, tensors: u64, cx: &mut Cx<'_>) {
+    let [part, parts, all] = kv.split;
+    if let (Some(part), Some(parts)) = (part, parts)
+        && part >= parts
+    {
+        cx.structure(0, "gguf-split", format!("part {part} of {parts}, counted from 0"));
+    }
+    if let Some(all) = all
+        && tensors > all
+    {
+        cx.structure(0, "gguf-split", format!("{tensors} tensors in a part of a model of {all}"));
+    }
 }
 
 impl Kv {
@@ -194,6 +212,15 @@ fn pair(r: &mut Reader, kv: &mut Kv, blob: &Blob, cx: &mut Cx<'_>) -> Result<(),
             } else {
                 cx.structure(at, "gguf-bad-alignment", format!("alignment {alignment}"));
             }
+            Ok(())
+        }
+        2 | 3 if key == b"split.no" || key == b"split.count" => {
+            let n = u64::from(u16::from_le_bytes(r.bytes()?));
+            kv.split[usize::from(key == b"split.count")] = Some(n);
+            Ok(())
+        }
+        4 | 5 if key == b"split.tensors.count" => {
+            kv.split[2] = Some(u64::from(r.u32()?));
             Ok(())
         }
         other => match scalar(other) {

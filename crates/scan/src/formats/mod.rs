@@ -2,7 +2,9 @@
 
 mod catboost;
 mod checkpoint_state;
+mod cntk;
 mod codec;
+mod compiled;
 mod compressed;
 mod coreml;
 mod crfsuite;
@@ -12,7 +14,9 @@ mod document;
 mod executable;
 mod executorch;
 mod fasttext;
+mod flat_layout;
 mod flatbuffer;
+mod ggml;
 mod gguf;
 mod gguf_types;
 mod hdf5;
@@ -21,7 +25,10 @@ mod kd_tree;
 mod leftover;
 mod lightgbm;
 mod media;
+mod mnn;
 mod msgpack;
+mod mxnet;
+mod ncnn;
 mod numpy;
 mod numpy_state;
 mod ocdbt;
@@ -31,7 +38,10 @@ mod pickle;
 mod pickle_facts;
 mod pmml;
 mod protobuf;
+mod prototext;
+mod rar;
 mod recognised;
+mod rknn;
 mod safetensors;
 mod sentencepiece;
 mod sevenz;
@@ -42,6 +52,7 @@ mod tar_records;
 mod tar_sparse;
 mod tar_torch;
 mod tensorflow;
+mod tensorrt;
 mod tf_checkpoint;
 mod tf_meta;
 mod tf_proto;
@@ -121,6 +132,7 @@ pub static REGISTRY: &[&dyn Format] = &[
     &zip::Zip,
     &tar::Tar,
     &sevenz::SevenZ,
+    &rar::Rar,
     &compressed::GZIP,
     &compressed::ZLIB,
     &compressed::BZIP2,
@@ -160,6 +172,10 @@ pub static REGISTRY: &[&dyn Format] = &[
     &tfjs::TfJs,
     &executorch::ExecuTorch,
     &onnx::Onnx,
+    &onnx::OnnxText,
+    &onnx::OnnxJson,
+    &onnx::OnnxSyntax,
+    &onnx::Ort,
     &coreml::CoreMl,
     &openvino::OpenVino,
     &pmml::Pmml,
@@ -176,6 +192,15 @@ pub static REGISTRY: &[&dyn Format] = &[
     &word_vectors::WordVectors,
     &ocdbt::Ocdbt,
     &msgpack::MessagePack,
+    &tensorrt::TensorRt,
+    &rknn::Rknn,
+    &cntk::Cntk,
+    &ncnn::NcnnText,
+    &ncnn::NcnnBinary,
+    &mnn::Mnn,
+    &mxnet::MxnetParams,
+    &mxnet::MxnetSymbol,
+    &ggml::Ggml,
     &recognised::Recognised,
     &document::Text,
 ];

@@ -62,6 +62,8 @@ fn is_document(probe: &Probe) -> bool {
         // pickle opcodes.
         Msgpack::Whole => named(head, 1) || probe.blob.len() >= 256,
         // In long files such a beginning is chance, unless names follow.
+        // So is the magic number of ncnn's graphs, which stands for two thousand million values.
+        Msgpack::Impossible if head.starts_with(b"\xdd\x85\x76\0") => false,
         Msgpack::Impossible => probe.blob.len() <= 4096 || named(head, 2),
         Msgpack::No => probe.blob.len() >= 16 && named(head, 2) && second_value(head),
     }

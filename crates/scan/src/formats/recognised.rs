@@ -16,24 +16,18 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("r-rds", 0, b"X\n\0\0\0\x03"),
     ("r-rds-ascii", 0, b"A\n2\n"),
     ("r-rds-ascii", 0, b"A\n3\n"),
-    ("mxnet-params", 0, b"\x12\x01\0\0\0\0\0\0"),
-    ("ncnn", 0, b"7767517\n"),
-    ("rknn", 0, b"RKNN"),
-    ("tensorrt", 0, b"ftrt"),
-    ("tensorrt", 0, b"ptrt"),
     ("sqlite", 0, b"SQLite format 3\0"),
     ("litert-lm", 0, b"LITERTLM"),
     // A SavedModel too large for one message (`saved_model.cpb`) is kept as records of Riegeli.
     ("riegeli", 0, b"\x83\xaf\x70\xd1\x0d\x88\x4a\x3f"),
-    ("ggml", 0, b"lmgg"),
-    ("ggml", 0, b"tjgg"),
-    ("ggml", 0, b"fmgg"),
     ("mlir", 0, b"ML\xefR"),
     ("llvm-bitcode", 0, b"BC\xc0\xde"),
     ("java-serialization", 0, b"\xac\xed\x00\x05"),
     ("avro", 0, b"Obj\x01"),
     ("orc", 0, b"ORC"),
-    ("rar", 0, b"Rar!\x1a\x07"),
+    ("squashfs", 0, b"hsqs"),
+    ("squashfs", 0, b"sqsh"),
+    ("erofs", 1024, b"\xe2\xe1\xf5\xe0"),
     ("cab", 0, b"MSCF\0\0\0\0"),
     ("ar", 0, b"!<arch>\n"),
     ("cpio", 0, b"07070"),
@@ -50,10 +44,6 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("matlab", 0, b"MATLAB 5.0 MAT-file"),
     ("netcdf", 0, b"CDF\x01"),
     ("netcdf", 0, b"CDF\x02"),
-    ("onnx-text", 0, b"ir_version:"),
-    ("onnx-text", 0, b"opset_import {"),
-    ("onnx-text", 0, b"producer_name:"),
-    ("onnxruntime", 4, b"ORTM"),
 ];
 
 /// Every format of the table, and those told by more than a fixed string.
@@ -64,15 +54,11 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     if let Some((id, ..)) =
         MAGIC.iter().find(|(_, at, magic)| head.get(*at..).is_some_and(|h| h.starts_with(magic)))
     {
-        let text = matches!(*id, "onnx-text" | "ncnn" | "git-lfs-pointer" | "r-rds-ascii")
-            || head.starts_with(b"4\n1\n");
+        let text = matches!(*id, "git-lfs-pointer" | "r-rds-ascii") || head.starts_with(b"4\n1\n");
         return Some((id, text));
     }
     if torch7_function(head) {
         return Some(("torch7", false));
-    }
-    if let Some(id) = text_model(head) {
-        return Some((id, true));
     }
     let texty = head.iter().take(64).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
     if texty {
@@ -91,23 +77,9 @@ fn torch7_function(head: &[u8]) -> bool {
     matches!(head, [6..=8, 0, 0, 0, _, _, _, _, _, _, _, _, 0x1b, b'L', ..])
 }
 
-/// Models kept as JSON or XML.
-fn text_model(head: &[u8]) -> Option<&'static str> {
-    let has = |needle: &str| memchr::memmem::find(head, needle.as_bytes()).is_some();
-    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    match start.first() {
-        // ONNX's own text form, and protobuf's mapping to JSON.
-        Some(b'<') if start[1..].trim_ascii_start().starts_with(b"ir_version") => Some("onnx-text"),
-        Some(b'{') if has("\"irVersion\"") || has("\"opsetImport\"") => Some("onnx-json"),
-        Some(b'{') if has("\"nodes\"") && has("\"op\": \"null\"") => Some("mxnet-symbol"),
-        _ => None,
-    }
-}
-
 /// Names a protobuf message by the fields it has.
 fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
     let has = |number: u64, wire: u8| fields.iter().any(|f| f.number == number && f.wire == wire);
-    let only = |allowed: &[(u64, u8)]| fields.iter().all(|f| allowed.contains(&(f.number, f.wire)));
     let inner = |number: u64| {
         fields
             .iter()
@@ -117,15 +89,6 @@ fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
     let inner_has = |outer: u64, number: u64, wire: u8| {
         inner(outer).is_some_and(|i| i.iter().any(|f| f.number == number && f.wire == wire))
     };
-    // The entries of a dictionary of CNTK.
-    if only(&[(1, 0), (2, 2)])
-        && has(1, 0)
-        && inner_has(2, 1, 2)
-        && inner(2).is_some_and(|i| i.len() == 2)
-        && memchr::memmem::find(&blob.head(64).unwrap_or_default(), b"\x0a\x04type").is_some()
-    {
-        return Some("cntk");
-    }
     if has(1, 2) && inner_has(1, 1, 0) && inner_has(1, 4, 2) && fields.iter().all(|f| f.number <= 10) {
         return Some("paddle");
     }

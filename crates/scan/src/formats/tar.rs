@@ -189,6 +189,11 @@ impl Walk {
             if let Some(code) = paths::escape_of(n) {
                 unsafe_path(cx, header_at, code, escape_bytes(n));
             }
+            // In a layer of an image such a name removes what lies beneath: here its own folder, or the one above.
+            let file = n.rsplit(|b| *b == b'/').next().unwrap_or(n);
+            if matches!(file.strip_prefix(b".wh."), Some(b"" | b"." | b"..")) {
+                unsafe_path(cx, header_at, "traversal", escape_bytes(n));
+            }
         }
         self.kind(h.kind, &name, &link, header_at, cx);
         if let Some(announced) = &pending.sparse {

@@ -1,5 +1,7 @@
 //! Names of the fields of TensorFlow's messages, as far as they decide anything: for the text form.
 
+use super::prototext::{Kind, Schema};
+
 /// A message type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Message {
@@ -39,28 +41,31 @@ pub(super) enum Message {
     Loose,
 }
 
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Message(Message),
-    /// A string, or bytes.
-    Text,
-    /// A number that decides something.
-    Number,
-    /// Known, and nothing that decides anything.
-    Skip,
-}
+impl Schema for Message {
+    const LOOSE: Self = Self::Loose;
 
-/// Are unnamed fields of this message of no consequence?
-pub(super) fn is_loose(message: Message) -> bool {
-    matches!(message, Message::Loose | Message::Signature | Message::Argument)
+    fn field(self, name: &str) -> Option<(u32, Kind<Self>)> {
+        field(self, name)
+    }
+
+    fn is_loose(self) -> bool {
+        matches!(self, Self::Loose | Self::Signature | Self::Argument)
+    }
+
+    fn number(word: &str) -> Option<u64> {
+        number(word)
+    }
+
+    fn counts(self, number: u32) -> bool {
+        matches!((self, number), (Self::Node, 2))
+    }
 }
 
 /// Number and kind of a field.
-pub(super) fn field(message: Message, name: &str) -> Option<(u32, Kind)> {
+fn field(message: Message, name: &str) -> Option<(u32, Kind<Message>)> {
     use Kind::{Number, Skip, Text};
     use Message as M;
-    let m = Kind::Message;
+    let m = Kind::<Message>::Message;
     Some(match (message, name) {
         (M::SavedModel, "saved_model_schema_version") => (1, Number),
         (M::SavedModel, "meta_graphs") => (2, m(M::MetaGraph)),
@@ -180,7 +185,7 @@ pub(super) fn field(message: Message, name: &str) -> Option<(u32, Kind)> {
 }
 
 /// A number, or the name of a value of `DataType`, as far as one decides.
-pub(super) fn number(word: &str) -> Option<u64> {
+fn number(word: &str) -> Option<u64> {
     let lower = word.to_ascii_lowercase();
     if let Some(hex) = lower.strip_prefix("0x") {
         return u64::from_str_radix(hex, 16).ok();

@@ -63,6 +63,9 @@ fn say(kind: &FactKind) -> (String, String) {
                     "loading this model opens a file outside its folder for a tensor's data"
                 }
                 code if code.starts_with("coreml-") => "loading this model opens a file outside its package",
+                code if code.starts_with("mnn-") => {
+                    "loading this model opens a file outside its folder for weights"
+                }
                 _ => "this archive holds an unsafe path",
             };
             (what.into(), coded(code, detail))
@@ -176,6 +179,10 @@ fn directive(code: &str) -> String {
         "spacy-source" | "spacy-source-outside" => "loading this pipeline loads another one",
         "spacy-computed-name" => "this pipeline calls a function whose name is computed",
         "spacy-endpoint" => "this pipeline sends texts to an address of its own",
+        code if code.ends_with("-library") => "this engine names a native library",
+        code if code.ends_with("-host-code") => {
+            "this engine carries native code of the machine that loads it"
+        }
         _ => return format!("this file names code to run or fetch: {}", words(code)),
     };
     what.into()
@@ -255,6 +262,14 @@ fn operator(code: &str, op: &str) -> String {
         "torch-text-odd" => format!("this program holds a text that no export writes ({op})"),
         "coreml-custom" => format!("this model needs the class {op} of an application"),
         "coreml-serialized" => "this model holds a model of another framework as bytes".into(),
+        "tensorrt-plugin-name" => format!("this engine seems to need the plugin {op}"),
+        "cntk-native" => format!("loading this model loads the native library {op}"),
+        "cntk-python" => format!("loading this model imports and calls {op}"),
+        "mxnet-pointer" => format!("loading this model calls what a number in it points to, by {op}"),
+        "mxnet-file" | "cntk-file" => format!("this model opens a file that it names, by {op}"),
+        code if code.ends_with("-custom") || code.ends_with("-unknown-operator") => {
+            format!("this model needs an operator that its framework does not have: {op}")
+        }
         _ => format!("this graph has an operator that is not known to be harmless: {op}"),
     }
 }

@@ -7,6 +7,7 @@ mod booster;
 mod code;
 mod coreml;
 mod directive;
+mod engine;
 mod executable;
 mod hdf5;
 mod hidden;
@@ -59,6 +60,14 @@ pub static RULES: &[&Rule] = &[
     &directive::TRUST_FLAG,
     &directive::SHARD,
     &directive::ENVIRONMENT,
+    &engine::LIBRARY,
+    &engine::HOST_CODE,
+    &engine::PLUGIN,
+    &engine::USER_FUNCTION,
+    &engine::CUSTOM,
+    &engine::POINTER,
+    &engine::FILES,
+    &engine::STRUCTURE,
     &executable::NATIVE,
     &executable::SCRIPT,
     &executable::BYTECODE,
@@ -221,6 +230,7 @@ fn framework(kind: &FactKind) -> Option<&'static Rule> {
         .or_else(|| booster::rule(code))
         .or_else(|| torch::rule(code))
         .or_else(|| spacy::rule(code))
+        .or_else(|| engine::rule(code))
 }
 
 /// Why a file is unknown, if a finding of this rule is its worst.

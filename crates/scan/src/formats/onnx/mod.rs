@@ -8,9 +8,13 @@ mod external;
 mod flow;
 mod functions;
 mod graph;
+mod names;
 mod node;
 mod operators;
+mod ort;
 mod schema;
+mod spelled;
+mod syntax;
 mod tensor;
 
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
@@ -18,8 +22,11 @@ use super::{Claim, Format, Probe, leftover};
 use crate::analyses::directive;
 use crate::cx::{Cx, Stop};
 use functions::Functions;
+pub use ort::Ort;
 use schema::Schema;
+pub use spelled::{OnnxJson, OnnxText};
 use std::collections::HashSet;
+pub use syntax::OnnxSyntax;
 use wb_blob::Blob;
 use wb_verdict::{FactKind, GapReason, escape};
 

@@ -1,0 +1,48 @@
+//! MXNet: graphs of operators as JSON (`-symbol.json`) and lists of arrays (`.params`). Neither holds code, but a graph may
+//! name operators that only other code registers, read files, or hold numbers that the runtime takes for addresses.
+
+mod params;
+mod symbol;
+
+use super::{Claim, Format, Probe};
+use crate::cx::{Cx, Stop};
+use wb_blob::Blob;
+
+/// Lists of arrays.
+pub struct MxnetParams;
+
+/// Graphs.
+pub struct MxnetSymbol;
+
+impl Format for MxnetParams {
+    fn id(&self) -> &'static str {
+        "mxnet-params"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        if probe.head.starts_with(params::MAGIC) { Claim::Strong } else { Claim::No }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        params::read(blob, cx).inspect_err(|stop| {
+            if let Stop::Malformed { at, what } = stop {
+                cx.structure(*at, "mxnet-malformed", what.clone());
+            }
+        })
+    }
+}
+
+impl Format for MxnetSymbol {
+    fn id(&self) -> &'static str {
+        "mxnet-symbol"
+    }
+
+    fn claim(&self, probe: &Probe) -> Claim {
+        // It is text besides.
+        if symbol::is_symbol(probe) { Claim::Weak } else { Claim::No }
+    }
+
+    fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        symbol::read(blob, cx)
+    }
+}
