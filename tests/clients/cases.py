@@ -334,6 +334,33 @@ def _():
     fails(first_bytes)
 
 
+@case("refused configuration: the code it names is to blame")
+def _():
+    for path in ("config.json", "net.py"):
+        cache = fresh()
+        e = fails(hf_hub_download, "acme/names-evil", path, cache_dir=cache, token=False)
+        explains(last_line(e), path)
+        assert "part.py" in last_line(e), last_line(e)
+        no_copy_of(cache, want("acme/names-evil", path))
+    same("acme/names-evil", "model.safetensors")
+
+
+@case("refused snapshot with code: last line says why")
+def _():
+    cache = fresh()
+    e = fails(snapshot_download, "acme/names-evil", cache_dir=cache, token=False, max_workers=1)
+    explains(last_line(e), "part.py")
+    for path in ("config.json", "net.py", "part.py"):
+        no_copy_of(cache, want("acme/names-evil", path))
+
+
+@case("configuration with honest code arrives")
+def _():
+    folder = snapshot_download("acme/names-good", cache_dir=fresh(), token=False)
+    for path in S["files"]["models acme/names-good"]:
+        assert read(os.path.join(folder, path)) == want("acme/names-good", path), path
+
+
 @case("warned file arrives")
 def _():
     same("acme/warned", "head.pkl")

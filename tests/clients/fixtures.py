@@ -15,6 +15,8 @@ GOOD, OTHER = "hf_good_token_of_alice_0000000000000000", "hf_other_token_of_bob_
 PICKLE_CALL = b"\x80\x02cposix\nsystem\nX\x18\x00\x00\x00echo weighbridge-fixture\x85R."
 UNKNOWN_CLASS = b"\x80\x02cacme_models.heads\nLinearHead\n)\x81}X\x04\x00\x00\x00biasK\x01sb."
 
+NAMES_CODE = b'{"model_type": "net", "auto_map": {"AutoModel": "net.Net"}}\n'
+
 
 def safetensors(name, elements):
     """A valid safetensors file with one f32 tensor whose bytes depend on `name`."""
@@ -59,6 +61,19 @@ def common():
         },
         ("models", "acme/warned"): {"config.json": b"{}\n", "head.pkl": UNKNOWN_CLASS},
         ("models", "acme/many"): many,
+        # The code beside the configuration decides about both.
+        ("models", "acme/names-evil"): {
+            "config.json": NAMES_CODE,
+            "net.py": b"from .part import scale\n\nclass Net:\n    pass\n",
+            "part.py": b"import os\nos.system('echo weighbridge-fixture')\nscale = 1\n",
+            "model.safetensors": safetensors("names-evil", 500),
+        },
+        ("models", "acme/names-good"): {
+            "config.json": NAMES_CODE,
+            "net.py": b"from .part import scale\n\nclass Net:\n    pass\n",
+            "part.py": b"scale = 1\n",
+            "model.safetensors": safetensors("names-good", 500),
+        },
         # Old clients write in chunks of 10 MB: only what is larger can be resumed.
         ("models", "acme/large"): {"weights.safetensors": safetensors("large", 6_000_000)},
         ("datasets", "acme/ds"): {"data/train.csv": b"text,label\nhello,1\nworld,0\n", "README.md": b"# ds\n"},

@@ -7,6 +7,7 @@ use crate::judge_flow::{Content, Outcome};
 use crate::metrics::Metrics;
 use crate::policy_file::PolicyFile;
 use crate::requester::OwnAddress;
+use crate::unit::{Looked, UnitKey};
 use bytes::Bytes;
 use moka::sync::Cache;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use wb_policy::Beside;
 use wb_sandbox::Pool;
 use wb_source::{DirHub, HostRule, RemoteConfig, RemoteHub, Upstream};
 use wb_store::{AuditKey, BlobStore, DataDir, Sha256Digest, SqliteStore};
@@ -68,6 +70,11 @@ pub struct Gate {
     pub(crate) policy: PolicyFile,
     pub(crate) metrics: Metrics,
     pub(crate) flight: Flight<Content, Outcome>,
+    /// Repositories being judged as one unit.
+    pub(crate) units: Flight<UnitKey, Arc<Vec<Beside>>>,
+    /// Weights being looked at, and what came of it.
+    pub(crate) looking: Flight<Content, Looked>,
+    pub(crate) looked: Cache<Content, Arc<Facts>>,
     /// Outcomes that are not kept for good, for clients that were sent away to come back.
     pub(crate) recent: Cache<Content, Outcome>,
     pub(crate) facts: Cache<Sha256Digest, Arc<Facts>>,
@@ -75,6 +82,11 @@ pub struct Gate {
     pub(crate) verdicts: Cache<Sha256Digest, Bytes>,
     pub(crate) slots: Arc<Semaphore>,
     _data: DataDir,
+}
+
+/// What a fact sheet takes in memory, in bytes (estimated).
+fn weight(facts: &Facts) -> u32 {
+    u32::try_from(256 + 512 * (facts.facts.len() + facts.gaps.len())).unwrap_or(u32::MAX)
 }
 
 /// Today, UTC: exceptions expire everywhere at once.
@@ -108,9 +120,7 @@ impl Gate {
         let blobs = BlobStore::open(&data, limit).await?;
         let pool = Pool::new(config.workers.clone())
             .map_err(|source| Error::Io { what: "cannot prepare scan workers", source })?;
-        let weigh = |_: &Sha256Digest, f: &Arc<Facts>| {
-            u32::try_from(256 + 512 * (f.facts.len() + f.gaps.len())).unwrap_or(u32::MAX)
-        };
+        let weigh = |_: &Sha256Digest, f: &Arc<Facts>| weight(f);
         Ok(Self {
             own,
             key: data.audit_key().clone(),
@@ -122,6 +132,12 @@ impl Gate {
             policy,
             metrics: Metrics::default(),
             flight: Flight::default(),
+            units: Flight::default(),
+            looking: Flight::default(),
+            looked: Cache::builder()
+                .weigher(|_: &Content, f: &Arc<Facts>| weight(f))
+                .max_capacity(FACTS_IN_MEMORY)
+                .build(),
             recent: Cache::builder().max_capacity(1000).time_to_live(Duration::from_secs(30)).build(),
             facts: Cache::builder().weigher(weigh).max_capacity(FACTS_IN_MEMORY).build(),
             verdicts: Cache::builder().max_capacity(100_000).build(),

@@ -9,7 +9,7 @@ use crate::requester::Requester;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wb_policy::{Context, Decision};
+use wb_policy::{Beside, Context, Decision};
 use wb_sandbox::Job;
 use wb_source::{FileMeta, RepoId, SourceError, Token};
 use wb_store::{
@@ -27,7 +27,7 @@ pub enum Content {
 }
 
 impl Content {
-    fn of(upstream: &str, repo: &RepoId, meta: &FileMeta) -> Self {
+    pub(crate) fn of(upstream: &str, repo: &RepoId, meta: &FileMeta) -> Self {
         match (meta.sha256, &meta.git_oid) {
             (Some(sha256), _) => Self::Sha256(sha256),
             (None, Some(oid)) => Self::Other(Identity::GitBlob { oid: oid.clone(), size: meta.size }),
@@ -141,7 +141,7 @@ impl Gate {
     }
 
     /// Kept facts, and the blob if it is kept too.
-    async fn known(&self, content: &Content) -> Result<Option<Judged>, StoreError> {
+    pub(crate) async fn known(&self, content: &Content) -> Result<Option<Judged>, StoreError> {
         let sha256 = match content {
             Content::Sha256(d) => Some(*d),
             Content::Other(identity) => self.store.identity(identity).await?,
@@ -310,11 +310,20 @@ impl Gate {
         tokio::task::spawn_blocking(move || pool.scan(Job::File(file))).await.map_err(|_| Failure::Lost)
     }
 
-    /// Decides about judged content under one name. Pure: the same facts are decided anew each time.
-    pub(crate) fn rule(&self, file: &FileRef, commit: &str, judged: &Judged, repo: &RepoFacts) -> Ruling {
+    /// Decides about judged content under one name, with what is known of the files that it makes its loader open. Pure:
+    /// the same facts are decided anew each time.
+    pub(crate) fn rule(
+        &self,
+        file: &FileRef,
+        commit: &str,
+        judged: &Judged,
+        repo: &RepoFacts,
+        beside: &[Beside],
+    ) -> Ruling {
         let policy = self.policy.current();
         let sha256 = judged.sha256.to_hex();
-        let report = wb_scan::judge(&judged.facts, &file.path, Some(sha256.clone()));
+        let mut report = wb_scan::judge(&judged.facts, &file.path, Some(sha256.clone()));
+        wb_policy::hold_against(&mut report, &file.path, &repo.siblings, beside);
         let today = crate::gate::today();
         let under = |id: &RepoId| {
             let repo_ref =
@@ -325,7 +334,7 @@ impl Gate {
                 sha256: Some(&sha256),
                 today,
                 siblings: &repo.siblings,
-                code: &[],
+                beside,
             };
             wb_policy::decide(&policy, &report, &context)
         };

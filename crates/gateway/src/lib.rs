@@ -5,6 +5,7 @@
 //!         -> access                 what is it, and may this requester have it: asked of the upstream
 //!         -> judge_flow             kept facts, else fetch, verify, scan once for everybody who asks
 //!         -> wb_policy::decide      anew for each request
+//!         -> unit                   what the file makes its loader open, judged before it is released
 //!         -> audit                  committed before the first byte
 //!         -> deliver                the one function that releases content
 //! ```
@@ -26,6 +27,7 @@ mod record;
 mod requester;
 mod server;
 mod ui;
+mod unit;
 
 pub use config::{Config, Tls, Waiting};
 pub use gate::Error;

@@ -80,7 +80,10 @@ pub fn entry(
     let would = ruling.decision.would.filter(|w| *w != Action::Allow).map(|w| format!("would {w}"));
     // In full: a policy is edited, the audit is not.
     let lifted = ruling.decision.exceptions.iter().map(|e| format!("exception {e}"));
-    let detail: Vec<String> = would.into_iter().chain(lifted).collect();
+    // The file to blame is another one than the row is about.
+    let because =
+        ruling.decision.reasons.iter().filter(|r| r.clause.contains("repository")).map(|r| r.text.clone());
+    let detail: Vec<String> = would.into_iter().chain(lifted).chain(because.take(3)).collect();
     let mut entry = AuditEntry::new(event);
     entry.who = gate.key.who(who.token.as_ref().map(|_| &who.who), who.address);
     entry.repo = Some(wanted.file.repo.to_string());

@@ -1,6 +1,6 @@
 //! What a decision depends on besides the file's report.
 
-use crate::code::CodeBeside;
+use crate::unit::Beside;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Context<'a> {
     /// Paths of all files of the same revision (or folder), at least those that Python imports. A module that the
     /// repository supplies itself is vouched for by nobody, and a policy can prefer a safe format beside a pickle.
     pub siblings: &'a [String],
-    /// Python files of the same revision (or folder) that were judged already: what a configuration names is held
-    /// against them. None is needed for safety, as each is judged under its own name.
-    pub code: &'a [CodeBeside],
+    /// What is known of the files that this one makes its loader open, from [`crate::Walk`]. None is needed for safety,
+    /// as each is judged under its own name; with them a repository is judged as one unit.
+    pub beside: &'a [Beside],
 }

@@ -1,12 +1,13 @@
 //! Report and context to decision.
 
-use crate::beside::module_beside;
-use crate::code::code_beside;
+use crate::beside::{code_beside, folder, module_beside};
+use crate::code;
 use crate::context::Context;
 use crate::decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
 use crate::exception::{Exception, Scope};
 use crate::own;
 use crate::policy::{Level, Policy, Profile};
+use crate::unit::{Known, Link};
 use wb_scan::{MAX_FINDINGS, rules::unknown_reason};
 use wb_verdict::{CallClass, Coverage, Finding, Report, UnknownReason, Verdict, escape};
 
@@ -34,6 +35,11 @@ const MAX_REASONS: usize = 64;
 /// Clauses that are not because of findings: the file could not be judged.
 const PARTIAL: &str = "partial";
 const UNSUPPORTED: &str = "unknown.unsupported";
+const PICKLE_BESIDE_SAFE: &str = "pickle_beside_safe_format";
+const UNIT_PARTIAL: &str = "repository.partial";
+
+/// The clause of findings about code of the repository that another of its files holds.
+const CODE: &str = "code_in_repository";
 
 /// Decides about one file. Pure and total: every report under every policy has exactly one decision.
 ///
@@ -46,6 +52,7 @@ pub fn decide(policy: &Policy, report: &Report, context: &Context<'_>) -> Decisi
         matches!((&report.sha256, context.sha256), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
     judge.lists();
     judge.content();
+    judge.unit();
     judge.finish(mismatch)
 }
 
@@ -248,15 +255,53 @@ impl<'a> Judge<'a> {
         true
     }
 
+    /// What the files mean that this one makes its loader open. No exception for this file's digest speaks for another
+    /// one; an exception for the other one is in its own decision already.
+    fn unit(&mut self) {
+        let path = self.context.path;
+        let mut missing = Vec::new();
+        for beside in self.context.beside {
+            if beside.known == Known::Missing && beside.need.link == Link::Takes {
+                missing.push(&beside.need.place);
+            }
+            let Some(objection) = beside.objection(path) else { continue };
+            if self.reasons.iter().any(|r| r.clause == CODE && r.text.ends_with(&objection.text)) {
+                continue;
+            }
+            match objection.because_findings {
+                true => self.reason(Level::Block, "repository", objection.text),
+                false => {
+                    self.reason(self.unknown_level(UnknownReason::Partial), UNIT_PARTIAL, objection.text);
+                }
+            }
+        }
+        if let Some(first) = missing.first() {
+            let more = match missing.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            let text = format!("names {first}{more}, which the repository does not have: loading it fails");
+            self.reason(Level::Warn, "repository.missing", text);
+        }
+    }
+
     /// A name of code in the same repository, where the file lies beside the configuration: what was found in the file
     /// decides, and a library that would import any installed package of that name finds this one.
     fn is_beside(&mut self, f: &Finding) -> bool {
         let Some(names) = &f.names else { return false };
-        let Some(file) = code_beside(names, self.context.path, self.context.siblings) else { return false };
-        let judged = self.context.code.iter().find(|c| c.path == file);
-        if judged.is_some_and(|c| c.objection(&names.name).is_some()) {
-            self.finding(Level::Block, "code_in_repository", f);
-            return true;
+        let Context { path, siblings, beside, .. } = *self.context;
+        if code_beside(&names.module, path, siblings).is_none() {
+            return false;
+        }
+        if let Some(objection) = code::objection(f, path, siblings, beside) {
+            // What could not be judged is told by `unit`, as such.
+            if objection.because_findings {
+                self.finding(Level::Block, CODE, f);
+                if let Some(last) = self.reasons.last_mut().filter(|r| !r.text.ends_with(&objection.text)) {
+                    last.text = format!("{}; {}", last.text, objection.text);
+                }
+                return true;
+            }
         }
         if f.verdict != Verdict::Suspicious || self.rule_level(f).is_some() {
             return false;
@@ -319,19 +364,26 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn pickle_beside_safe(&mut self) {
+    /// A file of tensors alone in the folder of a pickle: the one that loaders pick where they are not told otherwise.
+    fn safe_beside(&self) -> Option<&'a str> {
         let pickles = |f: &String| PICKLE_FORMATS.iter().any(|p| f.starts_with(p));
-        if self.policy.pickle_beside_safe == Level::Off || !self.report.formats.iter().any(pickles) {
+        if !self.report.formats.iter().any(pickles) {
+            return None;
+        }
+        let here = folder(self.context.path);
+        let safe = |s: &&str| {
+            folder(s) == here && SAFE_EXTENSIONS.iter().any(|e| s.to_ascii_lowercase().ends_with(e))
+        };
+        self.context.siblings.iter().map(String::as_str).find(safe)
+    }
+
+    fn pickle_beside_safe(&mut self) {
+        if self.policy.pickle_beside_safe == Level::Off {
             return;
         }
-        let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let here = folder(self.context.path);
-        let safe = self.context.siblings.iter().find(|s| {
-            folder(s) == here && SAFE_EXTENSIONS.iter().any(|e| s.to_ascii_lowercase().ends_with(e))
-        });
-        if let Some(safe) = safe {
+        if let Some(safe) = self.safe_beside() {
             let text = format!("a pickle, and {} lies beside it: use that", escape(safe));
-            self.reason(self.policy.pickle_beside_safe, "pickle_beside_safe_format", text);
+            self.reason(self.policy.pickle_beside_safe, PICKLE_BESIDE_SAFE, text);
         }
     }
 
@@ -356,16 +408,24 @@ impl<'a> Judge<'a> {
     }
 
     fn finish(self, mismatch: bool) -> Decision {
+        let safe = self.safe_beside();
         let Self { policy, report, context, mut reasons, applied, .. } = self;
         reasons.sort_by_key(|r| std::cmp::Reverse(r.action));
+        if let (Some(first), Some(safe)) = (reasons.first_mut().filter(|r| r.action == Action::Block), safe)
+            && first.clause != PICKLE_BESIDE_SAFE
+        {
+            first
+                .text
+                .push_str(&format!("; {} lies beside it, which loaders take if asked for", escape(safe)));
+        }
         let wanted = reasons.first().map_or(Action::Allow, |r| r.action);
         let mut clause = reasons.first().map_or_else(|| "allow".to_string(), |r| r.clause.clone());
         if wanted == Action::Allow && !applied.is_empty() {
             clause = "exceptions".into();
         }
-        let because_findings = reasons
-            .iter()
-            .any(|r| r.action == Action::Block && r.clause != PARTIAL && r.clause != UNSUPPORTED);
+        let because_findings = reasons.iter().any(|r| {
+            r.action == Action::Block && ![PARTIAL, UNSUPPORTED, UNIT_PARTIAL].contains(&&r.clause[..])
+        });
         reasons.truncate(MAX_REASONS);
         let observing = policy.profile == Profile::Observe;
         let mut action = if observing && wanted == Action::Block { Action::Warn } else { wanted };

@@ -18,9 +18,11 @@ mod exception;
 mod own;
 mod parse;
 mod policy;
+mod unit;
+mod want;
 
-pub use beside::is_module;
-pub use code::{CodeBeside, hold_against};
+pub use beside::{is_module, may_be_named};
+pub use code::hold_against;
 pub use context::{Context, Repo, RepoKind};
 pub use decide::decide;
 pub use decision::{Action, AllowedBlob, AppliedException, Decision, Reason};
@@ -28,3 +30,4 @@ pub use exception::{Exception, MAX_EXCEPTION_DAYS, Scope};
 pub use own::{OwnArgs, OwnEntry, TrustedPackages};
 pub use parse::{PolicyError, PolicyErrors};
 pub use policy::{Level, Policy, Profile};
+pub use unit::{Beside, Files, Known, Link, MAX_UNIT, Need, Neighbour, Place, Refusal, Walk, gather};

@@ -37,6 +37,7 @@ pub fn json_file(entry: &FileEntry) -> Value {
         "decision": decision.action.name(),
         "clause": decision.clause,
         "would": decision.would.map(|a| a.name()),
+        "causes": decision.reasons.iter().filter(|r| r.rule.is_none()).map(cause).collect::<Vec<_>>(),
         "exceptions": decision.exceptions,
         "loaders": report.loaders,
         "bytes_read": report.bytes_read,
@@ -68,6 +69,11 @@ fn error(error: &ScanError) -> Value {
     let mut out = path(&error.path);
     out.insert("message".into(), error.message.as_str().into());
     Value::Object(out)
+}
+
+/// A cause of the decision that is no finding in the file: a list of the policy, a file beside it.
+fn cause(reason: &wb_policy::Reason) -> Value {
+    json!({ "decision": reason.action.name(), "clause": reason.clause, "text": reason.text })
 }
 
 fn gap(gap: &Gap) -> Value {

@@ -327,6 +327,20 @@ pub enum FactKind {
         /// The place in the source, bounded and escaped.
         rendering: String,
     },
+    /// A loader opens another file because this one says so. Whether it is there, is long enough and what it holds is
+    /// told by the files beside this one.
+    Opens {
+        /// Who opens it, a stable id: `shard`, `external-data`, `openvino-weights`, `saved-model-asset`,
+        /// `code-elsewhere`.
+        code: String,
+        /// `org/name` if it lies in another repository of the hub, else empty.
+        repo: String,
+        /// Path relative to this file's folder, escaped; empty where the loader takes this file's own name with another
+        /// extension.
+        path: String,
+        /// The loader reads up to here, in bytes; 0 if this file does not say.
+        length: u64,
+    },
 }
 
 /// Why some bytes were not judged.

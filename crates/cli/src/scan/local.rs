@@ -1,14 +1,14 @@
 //! Files on disk.
 
 use super::walk::{self, Found, error, reading};
-use super::{Outcome, Session, hash, parallel};
+use super::{Outcome, Session, hash, parallel, unit};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use wb_policy::{CodeBeside, Context, Decision, decide, hold_against, is_module};
+use wb_policy::{Beside, Context, Decision, Neighbour, decide, is_module};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::{Batch, Job};
 use wb_verdict::{Facts, Report};
@@ -19,43 +19,52 @@ const GROUP: usize = 48;
 /// Judges a file, or every file of a folder, as many at a time as there are workers.
 pub fn scan(session: &Session, root: &Path) -> Vec<Outcome> {
     let (found, errors) = walk::walk(session, root);
-    let beside = Beside { siblings: siblings(session, root, &found), code: Mutex::default() };
+    let beside = Known { siblings: siblings(session, root, &found), kept: Mutex::default() };
     let larger = Mutex::new(Vec::new());
     let mut outcomes = parallel(session, &found, GROUP, |files| small(session, files, &beside, &larger));
     let larger = larger.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcomes.extend(parallel(session, &larger, 1, |files| {
         files.iter().map(|file| one(session, file, &beside)).collect()
     }));
-    whole(session, root, &mut outcomes, beside);
     outcomes.extend(errors.into_iter().map(Err));
+    whole(session, root, &mut outcomes, beside);
     outcomes
 }
 
 /// What is known of the files beside a file.
-struct Beside {
+struct Known {
     /// Their names.
     siblings: Vec<String>,
-    /// Python among them, as far as it is judged.
-    code: Mutex<Vec<CodeBeside>>,
+    /// Those that name others or may be named, as far as they are judged.
+    kept: Mutex<Vec<Neighbour>>,
 }
 
-/// Decides again about configurations that name code of the folder, now that the code is judged.
-fn whole(session: &Session, root: &Path, outcomes: &mut [Outcome], beside: Beside) {
-    let code = beside.code.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut siblings = beside.siblings;
-    let naming =
-        outcomes.iter_mut().flatten().filter(|e| e.report.findings.iter().any(|f| f.names.is_some()));
-    for entry in naming {
-        let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
-        let relative = path.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
-        if relative.is_none() && siblings.is_empty() {
-            siblings = in_folder(root);
-        }
-        let relative = relative.map(Path::as_os_str).or(path.file_name()).unwrap_or_default();
-        let name = wb_verdict::escape_bytes(relative.as_bytes());
-        hold_against(&mut entry.report, &name, &siblings, &code);
-        entry.decision = decide_on(session, &name, &entry.report, &siblings, &code);
+/// Decides again about files that make a loader open others of the folder, now that all are judged.
+fn whole(session: &Session, root: &Path, outcomes: &mut [Outcome], known: Known) {
+    let kept = known.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !kept.iter().any(Neighbour::wants_others) {
+        return;
     }
+    let relative = |entry: &FileEntry| {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+        let inside = path.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
+        let name = inside.map(Path::as_os_str).or(path.file_name()).unwrap_or_default();
+        wb_verdict::escape_bytes(name.as_bytes())
+    };
+    // Of a file by itself only the names beside it are known.
+    let siblings = match root.is_dir() {
+        true => outcomes.iter().flatten().map(&relative).collect(),
+        false => in_folder(root),
+    };
+    let complete = root.is_dir() && session.sees_all() && outcomes.iter().all(Result::is_ok);
+    unit::decide_together(
+        outcomes,
+        &kept,
+        &siblings,
+        &relative,
+        complete,
+        |name, report, siblings, beside| decide_on(session, name, report, siblings, beside),
+    );
 }
 
 /// Names of the files beside those judged: modules that a pickle could import, all if the policy looks at them.
@@ -82,7 +91,7 @@ fn in_folder(file: &Path) -> Vec<String> {
 fn small<'a>(
     session: &Session,
     files: &'a [Found],
-    beside: &Beside,
+    beside: &Known,
     larger: &Mutex<Vec<&'a Found>>,
 ) -> Vec<Outcome> {
     let mut batch = Batch::default();
@@ -121,7 +130,7 @@ fn open(found: &Found) -> Result<(File, Metadata), ScanError> {
 }
 
 /// Judges one file of any size.
-fn one(session: &Session, found: &Found, beside: &Beside) -> Outcome {
+fn one(session: &Session, found: &Found, beside: &Known) -> Outcome {
     let (file, before) = open(found)?;
     if !session.hash {
         let facts = session.pool.scan(Job::File(file));
@@ -142,14 +151,14 @@ fn entry(
     found: &Found,
     facts: &Facts,
     sha256: Option<String>,
-    beside: &Beside,
+    beside: &Known,
 ) -> FileEntry {
     let name = wb_verdict::escape_bytes(found.relative.as_os_str().as_bytes());
     let report = wb_scan::judge(facts, &name, sha256);
-    if let Some(code) = CodeBeside::of(&name, facts, &report) {
-        beside.code.lock().unwrap_or_else(PoisonError::into_inner).push(code);
-    }
     let decision = decide_on(session, &name, &report, &beside.siblings, &[]);
+    if let Some(kept) = Neighbour::kept(&name, facts, &report, &decision) {
+        beside.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    }
     FileEntry { path: found.path.as_os_str().as_bytes().to_vec(), report, decision }
 }
 
@@ -158,10 +167,10 @@ fn decide_on(
     path: &str,
     report: &Report,
     siblings: &[String],
-    code: &[CodeBeside],
+    beside: &[Beside],
 ) -> Decision {
     let sha256 = report.sha256.as_deref();
-    let context = Context { repo: None, path, sha256, today: session.today, siblings, code };
+    let context = Context { repo: None, path, sha256, today: session.today, siblings, beside };
     decide(&session.policy, report, &context)
 }
 

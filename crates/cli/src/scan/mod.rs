@@ -4,6 +4,7 @@ mod exit;
 mod hash;
 mod local;
 mod remote;
+mod unit;
 mod walk;
 
 use crate::{out, policy};
@@ -179,6 +180,11 @@ impl Session {
     /// True if the globs let a path (relative to what was named) through.
     fn wants(&self, path: &Path) -> bool {
         self.include.as_ref().is_none_or(|set| set.is_match(path)) && !self.exclude.is_match(path)
+    }
+
+    /// True if no file of a folder is left out.
+    fn sees_all(&self) -> bool {
+        self.include.is_none() && self.exclude.is_empty()
     }
 }
 

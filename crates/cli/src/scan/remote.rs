@@ -2,9 +2,9 @@
 //!
 //! This process fetches; the scan worker, which has no network, asks it for ranges.
 
-use super::{Outcome, Session, hash, parallel};
+use super::{Outcome, Session, hash, parallel, unit};
 use std::sync::{Mutex, PoisonError};
-use wb_policy::{CodeBeside, Context, Decision, Repo, RepoKind, decide, hold_against};
+use wb_policy::{Beside, Context, Decision, Neighbour, Repo, RepoKind, decide};
 use wb_report::{FileEntry, ScanError};
 use wb_sandbox::Job;
 use wb_source::{NetPolicy, RemoteFile, RemoteTarget, open_url};
@@ -19,20 +19,27 @@ pub fn scan(session: &Session, url: &str) -> Vec<Outcome> {
     };
     let wanted: Vec<&RemoteFile> = files.iter().filter(|f| session.wants(f.name.as_ref())).collect();
     let siblings: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
-    let code = Mutex::default();
+    let kept = Mutex::default();
     let mut outcomes = parallel(session, &wanted, 1, |files| {
-        files.iter().map(|file| one(session, url, file, &siblings, &code)).collect()
+        files.iter().map(|file| one(session, url, file, &siblings, &kept)).collect()
     });
-    // Configurations that name code of the repository, again, now that the code is judged.
-    let code = code.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let naming =
-        outcomes.iter_mut().flatten().filter(|e| e.report.findings.iter().any(|f| f.names.is_some()));
-    for entry in naming {
-        if let Some(file) = wanted.iter().find(|f| shown(url, f).as_bytes() == entry.path) {
-            hold_against(&mut entry.report, &file.name, &siblings, &code);
-            entry.decision = decide_on(session, url, file, &entry.report, &siblings, &code);
-        }
-    }
+    let kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let named = |entry: &FileEntry| wanted.iter().find(|f| shown(url, f).as_bytes() == entry.path);
+    let relative = |entry: &FileEntry| named(entry).map(|f| f.name.clone()).unwrap_or_default();
+    let file_of = |name: &str| wanted.iter().find(|f| f.name == name);
+    // One file by its URL: what lies beside it is not known.
+    let complete = files.len() > 1;
+    unit::decide_together(
+        &mut outcomes,
+        &kept,
+        &siblings,
+        relative,
+        complete,
+        |name, report, siblings, beside| {
+            let repo = file_of(name).and_then(|file| repo(url, file));
+            decide_on(session, repo.as_ref(), name, report, siblings, beside)
+        },
+    );
     outcomes
 }
 
@@ -41,7 +48,7 @@ fn one(
     url: &str,
     file: &RemoteFile,
     siblings: &[String],
-    code: &Mutex<Vec<CodeBeside>>,
+    kept: &Mutex<Vec<Neighbour>>,
 ) -> Outcome {
     let path = shown(url, file);
     let facts = session.pool.scan(Job::Source(file.source.clone(), Depth::Ranged));
@@ -55,30 +62,24 @@ fn one(
         None
     };
     let report = wb_scan::judge(&facts, &file.name, sha256);
-    if let Some(judged) = CodeBeside::of(&file.name, &facts, &report) {
-        code.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
+    let repo = repo(url, file);
+    let decision = decide_on(session, repo.as_ref(), &file.name, &report, siblings, &[]);
+    if let Some(judged) = Neighbour::kept(&file.name, &facts, &report, &decision) {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
     }
-    let decision = decide_on(session, url, file, &report, siblings, &[]);
     Ok(FileEntry { path: path.into_bytes(), report, decision })
 }
 
 fn decide_on(
     session: &Session,
-    url: &str,
-    file: &RemoteFile,
+    repo: Option<&Repo>,
+    path: &str,
     report: &Report,
     siblings: &[String],
-    code: &[CodeBeside],
+    beside: &[Beside],
 ) -> Decision {
-    let repo = repo(url, file);
-    let context = Context {
-        repo: repo.as_ref(),
-        path: &file.name,
-        sha256: report.sha256.as_deref(),
-        today: session.today,
-        siblings,
-        code,
-    };
+    let sha256 = report.sha256.as_deref();
+    let context = Context { repo, path, sha256, today: session.today, siblings, beside };
     decide(&session.policy, report, &context)
 }
 

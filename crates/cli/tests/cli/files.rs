@@ -126,3 +126,33 @@ fn an_empty_file_is_a_file() {
     );
     assert_ne!(code, 3);
 }
+
+#[test]
+fn a_folder_is_judged_as_one_unit() {
+    let config: &[u8] = br#"{"model_type": "x", "auto_map": {"AutoModel": "net.Net"}}"#;
+    let index: &[u8] = br#"{"weight_map": {"a": "one.bin", "b": "two.bin"}}"#;
+    let decided = |files: &[(&str, &[u8])], flags: &[&str], name: &str| {
+        let (_, value) = scan_json(folder(files).path(), flags);
+        let file =
+            value["files"].as_array().unwrap().iter().find(|f| f["path"].as_str().unwrap().ends_with(name));
+        file.unwrap().clone()
+    };
+    let evil: &[u8] = b"import os\nos.system('id')\nclass Net:\n    pass\n";
+    let file = decided(&[("m/config.json", config), ("m/net.py", evil)], &[], "config.json");
+    assert_eq!((&file["decision"], &file["verdict"]), (&"block".into(), &"suspicious".into()));
+    assert!(
+        file["findings"][0]["message"].as_str().unwrap().contains("m/net.py, which it names, is refused")
+    );
+    let good: &[u8] = b"class Net:\n    pass\n";
+    let file = decided(&[("m/config.json", config), ("m/net.py", good)], &[], "config.json");
+    assert_eq!(file["decision"], "warn", "{file}");
+
+    let file =
+        decided(&[("index.json", index), ("one.bin", CLEAN), ("two.bin", MALICIOUS)], &[], "index.json");
+    assert_eq!((&file["decision"], &file["clause"]), (&"block".into(), &"repository".into()));
+    assert!(file["causes"][0]["text"].as_str().unwrap().starts_with("two.bin, which it takes data from"));
+    let two: &[(&str, &[u8])] = &[("index.json", index), ("one.bin", CLEAN)];
+    assert_eq!(decided(two, &[], "index.json")["clause"], "repository.missing");
+    // What was left out may be there.
+    assert_eq!(decided(two, &["--exclude", "*.txt"], "index.json")["decision"], "allow");
+}

@@ -121,7 +121,16 @@ async fn upstream(gate: &Arc<Gate>, who: &Requester, file: FileRef) -> Response 
             return refusal::retry(StatusCode::ACCEPTED, "weighbridge: being judged, repeat the request", 30);
         }
     };
-    let ruling = gate.rule(&wanted.file, &wanted.meta.commit, &judged, &repo);
+    let alone = gate.rule(&wanted.file, &wanted.meta.commit, &judged, &repo, &[]);
+    let ruling = match gate.beside(who, &wanted, &judged, &alone, &repo, HOLD).await {
+        Waited::Done(beside) if beside.is_empty() => alone,
+        Waited::Done(beside) => gate.rule(&wanted.file, &wanted.meta.commit, &judged, &repo, &beside),
+        Waited::Lost => return not_judged(&Failure::Lost),
+        Waited::Pending => {
+            let text = "weighbridge: the files it names are being judged, repeat the request";
+            return refusal::retry(StatusCode::ACCEPTED, text, 30);
+        }
+    };
     let mut entry = entry(gate, who.address, &judged, &ruling);
     entry.repo = Some(wanted.file.repo.to_string());
     entry.commit = Some(wanted.meta.commit.clone());
@@ -191,7 +200,8 @@ async fn uploaded(
     let digest = sha256.to_hex();
     let report = wb_scan::judge(&judged.facts, &name, Some(digest.clone()));
     let today = crate::gate::today();
-    let context = Context { repo: None, path: &name, sha256: Some(&digest), today, siblings: &[], code: &[] };
+    let context =
+        Context { repo: None, path: &name, sha256: Some(&digest), today, siblings: &[], beside: &[] };
     let decision = wb_policy::decide(&gate.policy.current(), &report, &context);
     let ruling = Ruling { report, decision };
     let mut entry = entry(gate, peer.ip(), &judged, &ruling);

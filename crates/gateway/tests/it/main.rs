@@ -4,3 +4,4 @@ mod adversity;
 mod api;
 mod gate;
 mod support;
+mod unit;

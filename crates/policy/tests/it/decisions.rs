@@ -223,7 +223,7 @@ fn an_exception_holds_from_created_to_expires() {
         decide(
             &p,
             &r,
-            &Context { repo: None, path: "m", sha256: Some(DIGEST), today, siblings: &[], code: &[] },
+            &Context { repo: None, path: "m", sha256: Some(DIGEST), today, siblings: &[], beside: &[] },
         )
         .action
     };
@@ -238,7 +238,7 @@ fn permission_needs_the_digest_of_the_very_report() {
     let p = Policy::builtin(Profile::Default);
     let r = report(vec![]);
     let with = |r: &Report, sha256: Option<&str>| {
-        decide(&p, r, &Context { repo: None, path: "m", sha256, today: today(), siblings: &[], code: &[] })
+        decide(&p, r, &Context { repo: None, path: "m", sha256, today: today(), siblings: &[], beside: &[] })
     };
     assert!(with(&r, Some(DIGEST)).allowed().is_some());
     assert!(with(&r, None).allowed().is_none());
@@ -295,58 +295,16 @@ fn a_module_of_the_same_repository_is_vouched_for_by_nobody() {
     assert_eq!(decide_in(&policy(""), &report(vec![known]), Some(&repo()), &numpy).clause, "suspicious");
 }
 
-/// A report of a configuration that names `net.Net`.
-fn naming(code: &str) -> Report {
-    let kind = wb_verdict::FactKind::Names {
-        code: code.into(),
-        module: "net".into(),
-        name: "Net".into(),
-        detail: "net.Net".into(),
-    };
-    let gap =
-        Gap { reason: GapReason::Io, location: Location::default(), length: None, detail: String::new() };
-    let facts = wb_verdict::Facts {
-        formats: vec!["text".into()],
-        facts: vec![wb_verdict::Fact { location: Location::default(), kind }],
-        gaps: Vec::new(),
-        ..wb_verdict::Facts::only_gap(40, gap)
-    };
-    wb_scan::judge(&facts, "config.json", Some(DIGEST.into()))
-}
-
 #[test]
-fn code_that_a_configuration_names_is_held_against_the_files_beside_it() {
-    let clause = |names: &str, siblings: &[&str], code: &[wb_policy::CodeBeside]| {
-        let siblings: Vec<String> = siblings.iter().map(|s| s.to_string()).collect();
-        let context = Context {
-            repo: None,
-            path: "config.json",
-            sha256: Some(DIGEST),
-            today: today(),
-            siblings: &siblings,
-            code,
-        };
-        let decision = decide(&Policy::builtin(Profile::Default), &naming(names), &context);
-        (decision.action, decision.clause)
+fn a_refused_pickle_names_the_safe_file_beside_it() {
+    let siblings = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let text = |report: &Report, names: &[&str]| {
+        decide_in(&policy(""), report, Some(&repo()), &siblings(names)).reasons[0].text.clone()
     };
-    let code = |verdict, names: &[&str]| {
-        let defines = Some(names.iter().map(|n| n.to_string()).collect());
-        [wb_policy::CodeBeside { path: "net.py".into(), verdict, defines }]
-    };
-    let opt_in = (Action::Warn, "unknown.opt-in-code".to_string());
-    let blocked = (Action::Block, "code_in_repository".to_string());
-    let own = "auto-map";
-    assert_eq!(clause(own, &[], &[]), opt_in, "nothing is there to run");
-    assert_eq!(clause(own, &["net.py"], &[]), opt_in);
-    assert_eq!(clause(own, &["net.py"], &code(Verdict::Unknown, &["Net", "torch"])), opt_in);
-    assert_eq!(clause(own, &["net.py"], &code(Verdict::Malicious, &["Net"])), blocked);
-    assert_eq!(clause(own, &["net.py"], &code(Verdict::Unknown, &["print_only"])), blocked);
-    let module = "module-type";
-    assert_eq!(
-        clause(module, &[], &[]),
-        (Action::Block, "suspicious".into()),
-        "any installed package of that name"
-    );
-    assert_eq!(clause(module, &["net.py"], &[]), opt_in);
-    assert_eq!(clause(module, &["net.py"], &code(Verdict::Suspicious, &["Net"])), blocked);
+    let bad = report(vec![malicious()]);
+    assert!(text(&bad, &["model.pkl", "model.safetensors"]).contains("model.safetensors lies beside it"));
+    assert!(!text(&bad, &["model.pkl", "sub/model.safetensors"]).contains("beside"));
+    let mut other = bad;
+    other.formats = vec!["gguf".into()];
+    assert!(!text(&other, &["model.pkl", "model.safetensors"]).contains("beside"));
 }

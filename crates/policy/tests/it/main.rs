@@ -4,6 +4,7 @@ mod decisions;
 mod own;
 mod parsing;
 mod properties;
+mod unit;
 
 use wb_policy::{Context, Decision, Policy, Repo, RepoKind, decide};
 use wb_verdict::{
@@ -108,7 +109,11 @@ fn policy(text: &str) -> Policy {
 
 fn decide_in(policy: &Policy, report: &Report, repo: Option<&Repo>, siblings: &[String]) -> Decision {
     let sha256 = Some(DIGEST);
-    decide(policy, report, &Context { repo, path: "model.pkl", sha256, today: today(), siblings, code: &[] })
+    decide(
+        policy,
+        report,
+        &Context { repo, path: "model.pkl", sha256, today: today(), siblings, beside: &[] },
+    )
 }
 
 fn decide_on(text: &str, report: &Report) -> Decision {

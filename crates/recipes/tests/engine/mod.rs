@@ -15,7 +15,7 @@ pub fn engine(name: &str, bytes: Vec<u8>) -> Outcome {
         sha256: None,
         today: jiff::civil::date(2026, 11, 1),
         siblings: &[],
-        code: &[],
+        beside: &[],
     };
     let decision = decide(&Policy::builtin(Profile::Default), &report, &context);
     Outcome { blocked: decision.effective() == Action::Block, report }

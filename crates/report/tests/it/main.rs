@@ -89,7 +89,7 @@ fn entry(path: &[u8], report: Report) -> FileEntry {
         sha256: report.sha256.as_deref(),
         today: jiff::civil::date(2026, 11, 22),
         siblings: &[],
-        code: &[],
+        beside: &[],
     };
     let decision = decide(&policy, &report, &context);
     FileEntry { path: path.to_vec(), report, decision }

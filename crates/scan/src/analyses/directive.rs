@@ -203,6 +203,15 @@ pub(crate) enum Finding<'a> {
     Template(&'a str, String),
     /// A path that leaves the model's folder.
     UnsafePath(&'static str, String),
+    /// Another file that a loader opens because of this one.
+    Opens {
+        /// Who opens it.
+        code: &'static str,
+        /// The repository, if it is another one.
+        repo: String,
+        /// Path relative to this file.
+        path: String,
+    },
 }
 
 fn json_key(
@@ -265,6 +274,8 @@ pub(crate) fn expression(text: &str) -> Option<Directive> {
 
 /// An index names the files of its shards: each is opened beside it.
 fn shards(m: &serde_json::Map<String, serde_json::Value>, place: &str, found: &mut dyn FnMut(Finding<'_>)) {
+    const MOST: usize = 2000;
+    let mut told = std::collections::BTreeSet::new();
     for (tensor, file) in m {
         let Some(file) = file.as_str() else {
             let detail = format!("{place}.{}: {}", bounded(tensor), bounded(&file.to_string()));
@@ -276,6 +287,9 @@ fn shards(m: &serde_json::Map<String, serde_json::Value>, place: &str, found: &m
         }
         if file.is_empty() || file.len() > 255 || file.contains("://") || file.chars().any(char::is_control) {
             return found(Finding::Directive("index-shard-odd", detail()));
+        }
+        if told.len() < MOST && told.insert(file) {
+            found(Finding::Opens { code: "shard", repo: String::new(), path: file.into() });
         }
     }
 }

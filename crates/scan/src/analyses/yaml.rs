@@ -310,6 +310,7 @@ mod tests {
                 Finding::Own { code, .. } => code.to_string(),
                 Finding::UnsafePath(code, _) => format!("path {code}"),
                 Finding::Template(..) => "template".into(),
+                Finding::Opens { code, path, .. } => format!("opens {code} {path}"),
             });
         };
         for value in &read.values {

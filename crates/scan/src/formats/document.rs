@@ -342,6 +342,12 @@ pub(super) fn record(f: Finding<'_>, place: &str, cx: &mut Cx<'_>) {
         Finding::UnsafePath(code, detail) => {
             cx.fact(None, FactKind::UnsafePath { code: code.into(), detail: at(detail) });
         }
+        Finding::Opens { code, repo, path } => {
+            cx.fact(
+                None,
+                FactKind::Opens { code: code.into(), repo: escape(&repo), path: escape(&path), length: 0 },
+            );
+        }
     }
 }
 

@@ -30,12 +30,16 @@ pub(super) fn read(text: &[u8], signs: bool, cx: &mut Cx<'_>) -> bool {
     let read = python::analyse(text);
     let python = read.is_ok();
     match read {
-        Ok((found, defines)) => {
+        Ok(python::Module { found, defines, imports }) => {
             cx.fact(None, reading("python"));
             // A configuration may name one of them. Members of archives are named by none.
             let defines = defines.map_or_else(|| "*".to_string(), |names| names.join(" "));
             if cx.is_outer() && !defines.is_empty() {
                 cx.fact(None, source("defines", "", "", &defines));
+            }
+            // Those that lie beside it are judged together with it.
+            if cx.is_outer() && !imports.is_empty() {
+                cx.fact(None, source("imports", "", "", &imports.join(" ")));
             }
             for f in found {
                 cx.fact(Some(f.offset), source(f.code, f.when.name(), &f.callable, &f.rendering));

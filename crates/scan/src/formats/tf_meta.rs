@@ -251,6 +251,10 @@ fn asset(w: &mut Wire, mut span: Span, g: &mut Graph, cx: &mut Cx<'_>) -> Result
                 if let Some(code) = paths::escape_of(&name) {
                     let detail = format!("asset {}", wb_verdict::escape_bytes(&name));
                     cx.fact(Some(f.at), FactKind::UnsafePath { code: code.into(), detail });
+                } else {
+                    let path = format!("assets/{}", wb_verdict::escape_bytes(&name));
+                    let code = "saved-model-asset".to_string();
+                    cx.fact(None, FactKind::Opens { code, repo: String::new(), path, length: 0 });
                 }
             }
             _ => w.unknown(&f, "AssetFileDef", cx)?,

@@ -118,6 +118,7 @@ fn say(kind: &FactKind) -> (String, String) {
         FactKind::Source { code, when, callable, rendering } => {
             (source(code, when, callable), evidence(callable, rendering))
         }
+        FactKind::Opens { code, path, .. } => (format!("this file makes its loader open another one: {path}"), code.clone()),
         FactKind::Refused { loader, detail } => {
             (format!("the loader {loader} refuses this file"), detail.clone())
         }

@@ -209,6 +209,8 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Unsupported { .. } => Some(&unsupported::FORMAT),
         // No reason for or against the file: which loader takes it is told in the report's `loaders`.
         FactKind::Refused { .. } => None,
+        // The files beside this one decide: see `wb_policy`.
+        FactKind::Opens { .. } => None,
         FactKind::UnknownContent => unsupported::content(&fact.location, name),
     }
 }

@@ -221,7 +221,7 @@ fn python(code: &str, when: &str) -> Option<&'static Rule> {
         "file-change" if used => &FILES,
         "unread" => &super::unsupported::SOURCE,
         code if code.starts_with("requirement-") || code.starts_with("script-") => return None,
-        "loader-module" | "model-code" | "notebook" | "defines" => return None,
+        "loader-module" | "model-code" | "notebook" | "defines" | "imports" => return None,
         _ => &NOTE,
     })
 }

@@ -6,6 +6,7 @@
 use super::refusal;
 use super::route::FileRef;
 use super::wait::{self, Hop};
+use crate::access::RepoFacts;
 use crate::deliver::{Delivery, deliver};
 use crate::flight::Waited;
 use crate::gate::Gate;
@@ -137,7 +138,10 @@ async fn content(
             Ok(judged) => judged,
             Err(response) => return *response,
         };
-        let ruling = gate.rule(&wanted.file, &wanted.meta.commit, &judged, &repo);
+        let ruling = match ruled(gate, who, &wanted, &judged, &repo, &hop, left()).await {
+            Ok(ruling) => ruling,
+            Err(response) => return *response,
+        };
         let Some(allowed) = ruling.decision.allowed() else {
             return refuse(gate, who, headers, &wanted, &judged, &ruling).await;
         };
@@ -191,11 +195,36 @@ async fn judgement(
         Waited::Done(Ok(judged)) => Ok(judged),
         Waited::Done(Err(failure)) => Err(Box::new(failed(gate, wanted, &failure))),
         Waited::Lost => Err(Box::new(failed(gate, wanted, &Failure::Lost))),
-        Waited::Pending => {
-            let pinned = FileRef { rev: wanted.meta.commit.clone(), ..wanted.file.clone() };
-            Err(Box::new(wait::not_ready(gate, who, &pinned, hop)))
-        }
+        Waited::Pending => Err(Box::new(wait::not_ready(gate, who, &pinned(wanted), hop))),
     }
+}
+
+/// The decision about a file by itself and, if that lets it through, as a part of its repository.
+async fn ruled(
+    gate: &Arc<Gate>,
+    who: &Requester,
+    wanted: &Wanted,
+    judged: &Judged,
+    repo: &Arc<RepoFacts>,
+    hop: &Hop,
+    limit: Duration,
+) -> Result<Ruling, Box<Response>> {
+    let rule = |beside: &[_]| gate.rule(&wanted.file, &wanted.meta.commit, judged, repo, beside);
+    let alone = rule(&[]);
+    if alone.decision.allowed().is_none() {
+        return Ok(alone);
+    }
+    match gate.beside(who, wanted, judged, &alone, repo, limit).await {
+        Waited::Done(beside) if beside.is_empty() => Ok(alone),
+        Waited::Done(beside) => Ok(rule(&beside)),
+        Waited::Lost => Err(Box::new(failed(gate, wanted, &Failure::Lost))),
+        Waited::Pending => Err(Box::new(wait::not_ready(gate, who, &pinned(wanted), hop))),
+    }
+}
+
+/// The file at its commit: all hops speak of the same bytes.
+fn pinned(wanted: &Wanted) -> FileRef {
+    FileRef { rev: wanted.meta.commit.clone(), ..wanted.file.clone() }
 }
 
 /// A refusal, in the audit before it is sent.

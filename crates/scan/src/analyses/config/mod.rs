@@ -105,7 +105,10 @@ fn name(code: &'static str, text: &str, place: &str, found: &mut dyn FnMut(Findi
             name: class.into(),
             detail: format!("{place}: {}", bounded(text)),
         }),
-        Reference::Elsewhere => elsewhere(text, place, found),
+        Reference::Elsewhere { repo, module } => {
+            elsewhere(text, place, found);
+            found(Finding::Opens { code: "code-elsewhere", repo: repo.into(), path: format!("{module}.py") });
+        }
         Reference::Odd => odd(text, place, found),
     }
 }
@@ -159,7 +162,10 @@ fn module_type(s: &str, place: &str, found: &mut dyn FnMut(Finding<'_>)) {
         Reference::Own { module, class } => {
             found(Finding::Own { code: "module-type", module: module.into(), name: class.into(), detail });
         }
-        Reference::Elsewhere => elsewhere(s, place, found),
+        Reference::Elsewhere { repo, module } => {
+            elsewhere(s, place, found);
+            found(Finding::Opens { code: "code-elsewhere", repo: repo.into(), path: format!("{module}.py") });
+        }
         Reference::Odd if is_dotted_or_name(s) => found(Finding::Directive("imported-module", detail)),
         Reference::Odd => odd(s, place, found),
     }

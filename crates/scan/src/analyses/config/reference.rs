@@ -11,7 +11,12 @@ pub(super) enum Reference<'a> {
         class: &'a str,
     },
     /// Code of another repository.
-    Elsewhere,
+    Elsewhere {
+        /// The repository.
+        repo: &'a str,
+        /// File name without `.py`.
+        module: &'a str,
+    },
     /// Nothing that a library writes: a path, a deeper name, no name at all.
     Odd,
 }
@@ -24,8 +29,11 @@ pub(super) fn parse(text: &str) -> Reference<'_> {
                 && !part.starts_with('.')
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         };
-        let plain = repo.split('/').all(name) && repo.split('/').count() <= 2 && own(rest).is_some();
-        return if plain { Reference::Elsewhere } else { Reference::Odd };
+        let plain = repo.split('/').all(name) && repo.split('/').count() <= 2;
+        return match own(rest).filter(|_| plain) {
+            Some((module, _)) => Reference::Elsewhere { repo, module },
+            None => Reference::Odd,
+        };
     }
     match own(text) {
         Some((module, class)) => Reference::Own { module, class },
@@ -50,8 +58,9 @@ mod tests {
     fn whose_code_is_named() {
         assert_eq!(parse("modeling_x.Net"), Reference::Own { module: "modeling_x", class: "Net" });
         assert_eq!(parse("modeling-x.Net"), Reference::Own { module: "modeling-x", class: "Net" });
-        assert_eq!(parse("org/repo--modeling_x.Net"), Reference::Elsewhere);
-        assert_eq!(parse("gpt--modeling_x.Net"), Reference::Elsewhere);
+        let elsewhere = |repo| Reference::Elsewhere { repo, module: "modeling_x" };
+        assert_eq!(parse("org/repo--modeling_x.Net"), elsewhere("org/repo"));
+        assert_eq!(parse("gpt--modeling_x.Net"), elsewhere("gpt"));
         for odd in [
             "",
             "Net",

@@ -2,13 +2,17 @@ use super::super::directive::{Finding, in_json};
 use serde_json::json;
 
 fn codes(value: &serde_json::Value) -> Vec<String> {
-    let mut out = Vec::new();
+    let (mut out, mut shards) = (Vec::new(), Vec::new());
     in_json(value, "", &mut |f| match f {
         Finding::Directive(code, _) => out.push(code.to_string()),
         Finding::Own { code, module, name, .. } => out.push(format!("{code} {module} {name}")),
         Finding::UnsafePath(code, _) => out.push(format!("path {code}")),
         Finding::Template(..) => out.push("template".into()),
+        Finding::Opens { code: "shard", path, .. } => shards.push(path),
+        Finding::Opens { .. } => {}
     });
+    shards.sort();
+    assert!(shards.windows(2).all(|w| w[0] != w[1]), "told once each: {shards:?}");
     out
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod effects;
 mod external;
 mod fold;
+mod imports;
 mod moments;
 mod value;
 mod walk;
@@ -69,8 +70,19 @@ pub(crate) enum Unread {
 /// Most things told of one module.
 const MAX_FOUND: usize = 200;
 
-/// What a module does, and the names that it binds at its top level, if they can be listed.
-pub(crate) fn analyse(source: &[u8]) -> Result<(Vec<Found>, Option<Vec<String>>), Unread> {
+/// A module.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Module {
+    /// What it does.
+    pub found: Vec<Found>,
+    /// Names that it binds at its top level, if they can be listed.
+    pub defines: Option<Vec<String>>,
+    /// Modules that its import statements may name, wherever they stand, see [`imports::of`].
+    pub imports: Vec<String>,
+}
+
+/// What a module does, defines and imports.
+pub(crate) fn analyse(source: &[u8]) -> Result<Module, Unread> {
     if let Some(encoding) = declared_encoding(source).filter(|e| !is_transparent(e)) {
         return Err(Unread::TooMuch(format!(
             "the source is in the encoding {encoding}, which can hide code"
@@ -90,7 +102,7 @@ pub(crate) fn analyse(source: &[u8]) -> Result<(Vec<Found>, Option<Vec<String>>)
         a.code == b.code && a.callable == b.callable && a.when == b.when && a.rendering == b.rendering
     });
     found.truncate(MAX_FOUND);
-    Ok((found, defines))
+    Ok(Module { found, defines, imports: imports::of(&module.body) })
 }
 
 /// Names bound at the top level. `None` where more can appear: star imports, a `__getattr__`, too many.

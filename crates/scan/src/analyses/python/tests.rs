@@ -2,7 +2,7 @@ use super::{Unread, When, analyse};
 
 fn told(source: &str) -> Vec<(&'static str, When)> {
     let mut out: Vec<_> =
-        analyse(source.as_bytes()).unwrap().0.into_iter().map(|f| (f.code, f.when)).collect();
+        analyse(source.as_bytes()).unwrap().found.into_iter().map(|f| (f.code, f.when)).collect();
     out.sort();
     out.dedup();
     out
@@ -155,7 +155,7 @@ fn what_is_no_python_or_hides_is_said() {
 
 #[test]
 fn names_of_the_top_level() {
-    let names = |source: &str| analyse(source.as_bytes()).unwrap().1.map(|n| n.join(" "));
+    let names = |source: &str| analyse(source.as_bytes()).unwrap().defines.map(|n| n.join(" "));
     let source = "import torch\nfrom x import Y as Z\nclass Net: pass\ndef f():\n    class Inner: pass\ntry:\n    a = 1\nexcept E:\n    b = 2\n";
     assert_eq!(names(source).as_deref(), Some("Net Z a b f torch"));
     assert_eq!(names("print(1)").as_deref(), Some(""));

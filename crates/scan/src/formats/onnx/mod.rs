@@ -54,9 +54,14 @@ impl Format for Onnx {
             functions: Functions::default(),
             told: HashSet::new(),
             flows: Vec::new(),
+            elsewhere: Default::default(),
             depth: 0,
         };
         let done = model.functions_first().and_then(|()| model.read());
+        for (path, length) in std::mem::take(&mut model.elsewhere) {
+            let (code, path) = ("external-data".to_string(), escape(&path));
+            model.cx.fact(None, FactKind::Opens { code, repo: String::new(), path, length });
+        }
         done.inspect_err(|stop| {
             // Loaders refuse such a message; what a more tolerant reader makes of it is not known.
             if let Stop::Malformed { at, what } = stop {
@@ -198,6 +203,8 @@ struct Model<'m, 'c> {
     told: HashSet<String>,
     /// Where values come from, for each graph around the present place.
     flows: Vec<flow::Flow>,
+    /// Files of external data, and how far each is read.
+    elsewhere: std::collections::BTreeMap<String, u64>,
     depth: u32,
 }
 

@@ -138,6 +138,7 @@ impl Model<'_, '_> {
         }
         let shown = format!("{place}, tensor {}", escape(&t.name));
         let mut span = Some(0u64);
+        let mut place = None;
         for (n, (key, value)) in t.external.iter().enumerate() {
             let value = escape(value);
             if !external::KEYS.contains(&key.as_str()) {
@@ -147,6 +148,9 @@ impl Model<'_, '_> {
             if t.external[..n].iter().any(|(k, _)| k == key) {
                 let detail = format!("{shown}: {} is given twice", escape(key));
                 self.cx.structure(at, "onnx-external-entry-twice", detail);
+            }
+            if key == "location" {
+                place = Some(&t.external[n].1);
             }
             if matches!(key.as_str(), "location" | "basepath")
                 && let Some(code) = external::unsafe_location(&t.external[n].1)
@@ -166,6 +170,13 @@ impl Model<'_, '_> {
                     span = Some(0);
                 }
             }
+        }
+        const MOST: usize = 1000;
+        if let Some(place) = place.filter(|p| external::unsafe_location(p).is_none())
+            && (self.elsewhere.len() < MOST || self.elsewhere.contains_key(place))
+        {
+            let end = self.elsewhere.entry(place.clone()).or_default();
+            *end = (*end).max(span.unwrap_or(0));
         }
     }
 

@@ -81,6 +81,7 @@ fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     let mut document = Xml::new(blob, cx)?;
     let mut layer = (String::new(), String::new());
     let mut told = HashSet::new();
+    let mut read_to = 0;
     while let Some((at, token)) = document.next(cx)? {
         match token {
             Token::Open { name, attributes } => {
@@ -100,7 +101,9 @@ fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
                         }
                     }
                     // `blobs` of older versions hold `weights` and `biases`.
-                    "data" | "weights" | "biases" | "custom" => place(at, &layer.0, &attributes, cx),
+                    "data" | "weights" | "biases" | "custom" => {
+                        read_to = read_to.max(place(at, &layer.0, &attributes, cx).unwrap_or(0));
+                    }
                     _ => {}
                 }
                 for (key, value) in &attributes {
@@ -115,6 +118,10 @@ fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
             Token::Close => {}
         }
     }
+    if read_to > 0 {
+        let (code, nothing) = ("openvino-weights".to_string(), String::new());
+        cx.fact(None, FactKind::Opens { code, repo: nothing.clone(), path: nothing, length: read_to });
+    }
     Ok(())
 }
 
@@ -127,26 +134,28 @@ fn twice(at: u64, name: &str, attributes: &[(String, String)], cx: &mut Cx<'_>) 
     }
 }
 
-/// Where a constant lies in the file of weights.
-fn place(at: u64, layer: &str, attributes: &[(String, String)], cx: &mut Cx<'_>) {
+/// Where a constant lies in the file of weights; returns its end.
+fn place(at: u64, layer: &str, attributes: &[(String, String)], cx: &mut Cx<'_>) -> Option<u64> {
     /// No file of weights is this long (bytes).
     const LONGEST: u64 = 1 << 40;
-    let (Some(offset), Some(size)) = (get(attributes, "offset"), get(attributes, "size")) else { return };
+    let (offset, size) = get(attributes, "offset").zip(get(attributes, "size"))?;
     let shown = format!("layer {}: offset {}, size {}", escape(layer), escape(offset), escape(size));
     let end = offset.trim().parse::<u64>().ok().zip(size.trim().parse::<u64>().ok());
-    let Some((_, size)) = end.filter(|(o, s)| o.checked_add(*s).is_some_and(|e| e <= LONGEST)) else {
+    let Some((offset, size)) = end.filter(|(o, s)| o.checked_add(*s).is_some_and(|e| e <= LONGEST)) else {
         cx.fact(Some(at), FactKind::Resource { code: "openvino-offset-overflow".into(), detail: shown });
-        return;
+        return None;
     };
+    let end = offset + size;
     let shape = get(attributes, "shape").unwrap_or("");
     let dims: Option<Vec<u64>> =
         shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect();
-    let (Some(bits), Some(dims)) = (get(attributes, "element_type").and_then(bits), dims) else { return };
+    let Some((bits, dims)) = get(attributes, "element_type").and_then(bits).zip(dims) else { return Some(end) };
     let needed = dims.iter().try_fold(bits, |n, d| n.checked_mul(*d)).map(|n| n.div_ceil(8));
     if needed.is_none_or(|n| n > size) {
         let detail = format!("{shown}; shape {} needs {needed:?} bytes", escape(shape));
         cx.structure(at, "openvino-constant-size", detail);
     }
+    Some(end)
 }
 
 /// A path that a layer names.
