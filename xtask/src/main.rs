@@ -12,6 +12,8 @@ macro_rules! say {
 #[cfg(feature = "engine")]
 mod corpus;
 #[cfg(feature = "engine")]
+mod coverage;
+#[cfg(feature = "engine")]
 mod diff;
 #[cfg(feature = "engine")]
 mod docs;
@@ -30,7 +32,7 @@ usage: cargo xtask <command>
 
   test [--fast] [STAGE…] [WORD…]   all tests; stages by name, other words choose tests by name
   layers                           fails when a dependency arrow points up, or the engine does I/O
-  docs [--check]                   writes docs/rules from the rules; --check fails when they are stale
+  docs [--check]                   writes docs/rules and docs/coverage.md; --check fails when stale
   corpus DIR                       judges a labelled folder and prints where the engine is wrong
   diff-fuzz --minutes N            compares the pickle machine with CPython; --self-test seeds faults
   ci                               test, with every skip a failure

@@ -9,7 +9,7 @@ use crate::own;
 use crate::policy::{Level, Policy, Profile};
 use crate::unit::{Known, Link};
 use wb_scan::{MAX_FINDINGS, rules::unknown_reason};
-use wb_verdict::{CallClass, Coverage, Finding, Report, UnknownReason, Verdict, escape};
+use wb_verdict::{CallClass, Coverage, Family, Finding, Report, UnknownReason, Verdict, escape};
 
 /// Extensions of formats that hold tensors and nothing that runs.
 const SAFE_EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
@@ -170,8 +170,11 @@ impl<'a> Judge<'a> {
             self.reason(Level::Block, "suspicious", "the file is suspicious");
         }
         for f in of(Verdict::Clean) {
-            if let Some(level) = self.rule_level(f) {
-                self.finding(level, self.rule_clause(f), f);
+            // A credential in a file is no danger to who loads it, and worth a word to them.
+            let secret = (f.family == Family::Secret).then_some(Level::Warn);
+            match self.rule_level(f) {
+                Some(level) => self.finding(level, self.rule_clause(f), f),
+                None => self.finding(secret.unwrap_or(Level::Off), "secret", f),
             }
         }
         self.unlisted();

@@ -83,6 +83,8 @@ struct FindingView {
     why: &'static str,
     fix: &'static str,
     rated: String,
+    /// The same threat in lists of others: CWE, ATLAS, PAIT.
+    lists: String,
 }
 
 struct GapView {
@@ -154,6 +156,14 @@ impl FindingView {
             why: rule.map_or("", |r| r.why),
             fix: rule.map_or("", |r| r.fix),
             rated: format!("{} severity, {} confidence", finding.severity, finding.confidence),
+            lists: rule.map(lists).unwrap_or_default(),
         }
     }
+}
+
+/// `CWE-502, AML.T0011.000, PAIT-PKL-100`.
+fn lists(rule: &wb_verdict::Rule) -> String {
+    let cwe = rule.cwe.map(|n| format!("CWE-{n}"));
+    let others = [rule.atlas, rule.pait].into_iter().flatten().map(str::to_string);
+    cwe.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }

@@ -87,6 +87,7 @@ fn gap(gap: &Gap) -> Value {
 }
 
 fn finding(finding: &Finding) -> Value {
+    let rule = wb_scan::rules::rule(&finding.rule);
     json!({
         "rule": finding.rule,
         "family": finding.family.name(),
@@ -97,6 +98,9 @@ fn finding(finding: &Finding) -> Value {
         "offset": finding.location.offset,
         "message": finding.message,
         "evidence": finding.evidence,
+        "pait": rule.and_then(|r| r.pait),
+        "cwe": rule.and_then(|r| r.cwe),
+        "atlas": rule.and_then(|r| r.atlas),
     })
 }
 

@@ -341,6 +341,15 @@ pub enum FactKind {
         /// The loader reads up to here, in bytes; 0 if this file does not say.
         length: u64,
     },
+    /// A credential that somebody left in the file. Never holds the credential itself.
+    Secret {
+        /// `private-key`, `cloud-key` or `token`.
+        code: String,
+        /// What it is, with its article: `a Hugging Face token`.
+        what: String,
+        /// Place, prefix and length.
+        detail: String,
+    },
 }
 
 /// Why some bytes were not judged.

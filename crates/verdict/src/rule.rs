@@ -29,13 +29,15 @@ pub enum Family {
     RepositoryCode,
     /// Operators of computation graphs that do more than compute.
     GraphOperator,
+    /// Credentials left in a file.
+    Secret,
     /// Formats that cannot be judged yet.
     Unsupported,
 }
 
 impl Family {
     /// All families, in output order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PickleCall,
         Self::CarriesCode,
         Self::Structure,
@@ -47,6 +49,7 @@ impl Family {
         Self::Directive,
         Self::RepositoryCode,
         Self::GraphOperator,
+        Self::Secret,
         Self::Unsupported,
     ];
 
@@ -64,6 +67,7 @@ impl Family {
             Self::Directive => "directive",
             Self::RepositoryCode => "repository-code",
             Self::GraphOperator => "graph-operator",
+            Self::Secret => "secret",
             Self::Unsupported => "unsupported",
         }
     }

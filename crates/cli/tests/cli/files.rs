@@ -156,3 +156,15 @@ fn a_folder_is_judged_as_one_unit() {
     // What was left out may be there.
     assert_eq!(decided(two, &["--exclude", "*.txt"], "index.json")["decision"], "allow");
 }
+
+#[test]
+fn credentials_are_a_warning_and_never_shown() {
+    let token = format!("hf_{}", "QwErTyUiOpAsDfGhJkLzXcVbNmQaZwSxEd");
+    let source = format!("import os\nTOKEN = '{token}'\n");
+    let dir = folder(&[("notes.txt", source.as_bytes())]);
+    let (code, value) = scan_json(dir.path(), &[]);
+    let file = &value["files"][0];
+    assert_eq!((code, &file["verdict"], &file["decision"]), (0, &"clean".into(), &"warn".into()));
+    assert_eq!(file["findings"][0]["rule"], "WB-SEC-003");
+    assert!(!value.to_string().contains(&token));
+}

@@ -19,6 +19,8 @@ fn the_page_says_it_all() {
     ] {
         assert!(out.contains(needle), "{needle:?} is not in\n{out}");
     }
+    let lists = format!("CWE-{}, {}", rule.cwe.unwrap(), rule.atlas.unwrap());
+    assert!(out.contains(&lists), "{lists} is not in\n{out}");
 }
 
 #[test]

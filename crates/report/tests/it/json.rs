@@ -46,6 +46,12 @@ fn every_field_of_the_schema_is_there() {
         &file["findings"][0],
         &["rule", "family", "severity", "confidence", "location", "offset", "message", "evidence"],
     );
+    // The same threat in lists of others; `pait` is null where that list has none.
+    let rule = wb_scan::rules::rule(file["findings"][0]["rule"].as_str().unwrap()).unwrap();
+    assert_eq!(file["findings"][0]["cwe"], serde_json::json!(rule.cwe.unwrap()));
+    assert_eq!(file["findings"][0]["atlas"], serde_json::json!(rule.atlas.unwrap()));
+    assert_eq!(file["findings"][0]["pait"], serde_json::json!(rule.pait));
+    has(file, &["causes"]);
     has(&out["files"][2]["gaps"][0], &["reason", "location", "offset", "length"]);
     has(&out["errors"][0], &["path", "message"]);
     has(&out["summary"], &["files", "verdicts", "decisions", "partial", "bytes_read"]);

@@ -20,6 +20,7 @@ pub(crate) mod opaque;
 pub(crate) mod paths;
 pub(crate) mod python;
 pub(crate) mod regex_cost;
+pub(crate) mod secrets;
 pub(crate) mod spacy;
 pub(crate) mod tf_graph;
 pub(crate) mod torch_export;

@@ -3,7 +3,7 @@
 //! module, that the model names (`UserDefinedFunction.cpp`). Version 1 is a binary of its own, in UTF-16.
 
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
-use super::{Claim, Format, Probe, compiled, leftover};
+use super::{Claim, Coverage, Format, Probe, compiled, leftover};
 use crate::cx::{Cx, Stop};
 use std::collections::BTreeMap;
 use wb_blob::{Blob, Window};
@@ -19,7 +19,21 @@ const DEEPEST: u32 = 100;
 /// Texts longer than this are cut (bytes).
 const TEXT: usize = 4096;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "CNTK",
+    ids: &[],
+    loaders: "cntk",
+    judged: "dictionaries, user functions, libraries",
+    blind: "networks of CNTK 1 stay `unsupported`",
+    corpus: &["cntk"],
+};
+
 impl Format for Cntk {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "cntk"
     }

@@ -5,7 +5,7 @@
 
 use super::codec::{Codec, StreamReader};
 use super::decoded;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use std::io::Read;
@@ -49,7 +49,21 @@ fn yields(codec: Codec, blob: &Blob) -> bool {
     }
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Compressed streams",
+    ids: &[],
+    loaders: "joblib, `pandas.read_pickle`, gzip, bz2, lzma, zstd, lz4 and their libraries",
+    judged: "all streams and frames of a file, trailing bytes, what is inside by content, expansion",
+    blind: "xz with an unknown check and zstd before 0.8 are gaps; raw deflate and dictionaries are unknown content",
+    corpus: &["compressed"],
+};
+
 impl Format for Compressed {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         self.id
     }
@@ -99,6 +113,10 @@ impl ZFile {
 }
 
 impl Format for ZFile {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "joblib-zfile"
     }

@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::flatbuffer::Flat;
-use super::{Claim, Format, Probe, compressed, leftover};
+use super::{Claim, Coverage, Format, Probe, compressed, leftover};
 use crate::analyses::{metadata, opaque};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -21,7 +21,21 @@ const CHUNK: u64 = 12;
 /// Kind, source, target and weight.
 const FEATURE: u64 = 20;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "CRFsuite",
+    ids: &[],
+    loaders: "CRFsuite, python-crfsuite, sklearn-crfsuite",
+    judged: "chunks, offsets, references",
+    blind: "what the features make a model do",
+    corpus: &["crfsuite"],
+};
+
 impl Format for CrfSuite {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "crfsuite"
     }

@@ -2,11 +2,11 @@
 //! recorded as readings (a rule may join them with the file's name) and directives.
 
 use super::pickle::text_imports;
-use super::{Claim, Format, Probe, source};
+use super::{Claim, Coverage, Format, Probe, source};
 use crate::analyses::config::tree::{self, Builder};
 use crate::analyses::directive::{self, Finding};
 use crate::analyses::{
-    instructions, java, jinja, keras, lenient_json, modelfile, mojo, spacy, torchserve, yaml,
+    instructions, java, jinja, keras, lenient_json, modelfile, mojo, secrets, spacy, torchserve, yaml,
 };
 use crate::cx::{Cx, Stop};
 use serde::de::DeserializeSeed;
@@ -64,7 +64,21 @@ fn plausible16(rest: &[u8], high: usize) -> bool {
     units > 0 && zero * 2 > units
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Text, JSON, YAML, XML and other documents",
+    ids: &[],
+    loaders: "every reader of text",
+    judged: "readings as Python, pickle, JSON, YAML, XML and template; names decide which counts",
+    blind: "prose; UTF-16 over 16 MiB is a gap",
+    corpus: &["document"],
+};
+
 impl Format for Text {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "text"
     }
@@ -128,6 +142,7 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         cx.member(format!("(bytes at {pos:#x})").as_bytes(), &blob.sub(pos..blob.len()));
     }
     reading("text", cx);
+    credentials(blob, cx)?;
     if text_imports(blob) {
         reading("pickle", cx);
     }
@@ -149,6 +164,22 @@ fn utf8(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
         let whole = memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |n| n + 1);
         lines(&String::from_utf8_lossy(&bytes[..whole]), false, cx);
         at += whole as u64;
+    }
+    Ok(())
+}
+
+/// Credentials left in a text, as far as is looked: what follows behind that is data.
+fn credentials(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    const FAR: u64 = 64 << 20;
+    const PIECE: u64 = 4 << 20;
+    // The longest credential, and the beginning of a key.
+    const OVERLAP: u64 = 1 << 10;
+    let mut at = 0;
+    while at < blob.len().min(FAR) {
+        let bytes = blob.read_range(at..blob.len().min(at + PIECE + OVERLAP))?;
+        let own = |s: &secrets::Secret| s.at as u64 <= PIECE;
+        secrets::find(&bytes).into_iter().filter(own).for_each(|s| secrets::fact(s, at, "", cx));
+        at += PIECE;
     }
     Ok(())
 }

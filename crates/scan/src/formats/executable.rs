@@ -1,6 +1,6 @@
 //! Programs: native executables, scripts with a shebang, compiled Python.
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -26,7 +26,21 @@ fn kind(blob: &Blob, head: &[u8]) -> Option<&'static str> {
     opaque::executable(blob, head)
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Programs and libraries",
+    ids: &[],
+    loaders: "the operating system, `dlopen`, `import`",
+    judged: "ELF, PE, Mach-O, scripts and Python bytecode by their beginnings, wherever they stand",
+    blind: "what a program does: none is ever let through as harmless",
+    corpus: &["executable", "executorch"],
+};
+
 impl Format for Executable {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "executable"
     }

@@ -4,7 +4,7 @@
 //! `FastText::loadModel`, `Dictionary::load`, `QMatrix::load` of fastText 0.9.
 
 use super::cursor::Cursor;
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::analyses::metadata;
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -16,7 +16,21 @@ pub struct FastText;
 const MAGIC: u32 = 793_712_314;
 const SUPERVISED: i32 = 3;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "fastText",
+    ids: &[],
+    loaders: "fastText, gensim",
+    judged: "arguments, dictionary, matrices by their sizes",
+    blind: "files before 2017, which have no magic number, are unknown content",
+    corpus: &["fasttext"],
+};
+
 impl Format for FastText {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "fasttext"
     }

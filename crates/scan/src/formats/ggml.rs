@@ -2,7 +2,7 @@
 //! them runs, but their loaders are C++ that trusts every length. Numbers without names come first, and each program has
 //! its own; a file is judged if one of the layouts explains it to its last byte.
 
-use super::{Claim, Format, Probe, gguf_types, safetensors};
+use super::{Claim, Coverage, Format, Probe, gguf_types, safetensors};
 use crate::cx::{Cx, Stop};
 use std::ops::Range;
 use wb_blob::{Blob, Window};
@@ -29,7 +29,21 @@ fn magic(head: &[u8]) -> Option<Magic> {
     })
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "GGML before GGUF",
+    ids: &[],
+    loaders: "old llama.cpp, whisper.cpp, koboldcpp",
+    judged: "headers, vocabularies, tensors by their sizes, in all layouts",
+    blind: "a program's own layout stays `unsupported`",
+    corpus: &["ggml"],
+};
+
 impl Format for Ggml {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "ggml"
     }

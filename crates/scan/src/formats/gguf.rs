@@ -4,8 +4,8 @@
 //! Layout: `docs/gguf.md` of ggml, versions 1 to 3, both byte orders.
 
 use super::compressed::all_zero;
-use super::{Claim, Format, Probe, gguf_types, safetensors};
-use crate::analyses::{directive, jinja, opaque};
+use super::{Claim, Coverage, Format, Probe, gguf_types, safetensors};
+use crate::analyses::{directive, jinja, opaque, secrets};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
 use wb_blob::{Blob, Window};
@@ -16,7 +16,22 @@ pub struct Gguf;
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "GGUF",
+    ids: &[],
+    loaders: "llama.cpp and its bindings, Ollama, LM Studio, transformers",
+    judged: "counts, types, sizes and offsets as loaders compute them, chat templates, metadata, what hides between \
+        and behind tensors",
+    blind: "what the weights make a model do",
+    corpus: &["gguf"],
+};
+
 impl Format for Gguf {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "gguf"
     }
@@ -303,6 +318,7 @@ fn text_value(key: &[u8], value: &Blob, at: u64, cx: &mut Cx<'_>) -> Result<(), 
         cx.enter(key, |cx| cx.fact(Some(at), verdict.into_fact()));
         return Ok(());
     }
+    secrets::record(&bytes, at, &shown, cx);
     if let Some((code, detail)) = directive::commands(&text) {
         cx.fact(Some(at), FactKind::Directive { code: code.into(), detail: format!("{shown}: {detail}") });
     }

@@ -3,7 +3,7 @@
 //!
 //! Written by `GBDT::SaveModelToString` of LightGBM.
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::{directive, paths};
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Window};
@@ -12,7 +12,21 @@ use wb_verdict::{FactKind, escape};
 /// LightGBM text models.
 pub struct LightGbm;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "LightGBM text models",
+    ids: &[],
+    loaders: "lightgbm",
+    judged: "every line, indices of trees, parameters that name files",
+    blind: "",
+    corpus: &["lightgbm"],
+};
+
 impl Format for LightGbm {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "lightgbm"
     }

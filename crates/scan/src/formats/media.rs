@@ -2,7 +2,7 @@
 //! nothing hangs behind it.
 
 use super::compressed::all_zero;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Window};
@@ -52,7 +52,21 @@ pub static ARROW: Media = Media {
     end: |b| Ok(b.len()),
 };
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Pictures, audio, video, documents and tables",
+    ids: &[],
+    loaders: "viewers, pyarrow, pandas",
+    judged: "the structure to its end, what follows it, actions of PDF",
+    blind: "the decoders' own defects; the content",
+    corpus: &["media"],
+};
+
 impl Format for Media {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         self.id
     }
@@ -272,6 +286,10 @@ fn parquet(blob: &Blob) -> Result<u64, Stop> {
 pub struct PdfActions;
 
 impl Format for PdfActions {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "pdf-actions"
     }

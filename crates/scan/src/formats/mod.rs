@@ -7,6 +7,7 @@ mod codec;
 mod compiled;
 mod compressed;
 mod coreml;
+pub mod coverage;
 mod crfsuite;
 mod cursor;
 mod decoded;
@@ -77,6 +78,9 @@ mod zip_kind;
 mod zip_member;
 mod zip_records;
 
+pub use coverage::Coverage;
+pub use recognised::ids as recognised;
+
 use crate::cx::{Cx, Stop};
 use std::io;
 use wb_blob::Blob;
@@ -125,6 +129,10 @@ pub trait Format: Sync {
     fn claim(&self, probe: &Probe) -> Claim;
     /// Records what loading would do. Every byte is attributed: structure, data, or a gap.
     fn scan(&self, blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop>;
+    /// What the coverage page says of it. `cargo xtask docs` fails while a format has none.
+    fn coverage(&self) -> Option<&'static Coverage> {
+        None
+    }
 }
 
 /// All formats. The order is the order of scanning and of format ids in reports.

@@ -4,7 +4,7 @@
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>; Flax keeps arrays, complex numbers and scalars in extension
 //! types 1 to 3 (`flax/serialization.py`).
 
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::analyses::{directive, opaque};
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Window};
@@ -16,7 +16,21 @@ pub struct MessagePack;
 /// Readers recurse no deeper.
 const DEEPEST: usize = 1024;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "MessagePack",
+    ids: &["flax-msgpack"],
+    loaders: "Flax, msgpack",
+    judged: "structure, sizes, extension types, text that names code",
+    blind: "what applications make of the values",
+    corpus: &["msgpack"],
+};
+
 impl Format for MessagePack {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "msgpack"
     }

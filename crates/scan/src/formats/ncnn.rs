@@ -2,7 +2,7 @@
 //! application registers. Read as `Net::load_param` and `ParamDict` of ncnn do (`src/net.cpp`, `src/paramdict.cpp`, July 2026).
 //! The weights (`.bin`) have no structure of their own. pnnx writes its own graphs in the same form.
 
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
 use wb_blob::{Blob, Window};
@@ -36,7 +36,21 @@ const LAYERS: &str = "AbsVal ArgMax BatchNorm Bias BNLL Concat Convolution Crop 
 const PNNX: &[&str] =
     &["pnnx.", "nn.", "F.", "torch.", "Tensor.", "torchvision.", "aten::", "prim::", "ncnn."];
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "ncnn",
+    ids: &[],
+    loaders: "ncnn",
+    judged: "layers by the list, counts, blobs",
+    blind: "weights (`.bin`) have no structure; shapes are not followed",
+    corpus: &["ncnn"],
+};
+
 impl Format for NcnnText {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "ncnn"
     }
@@ -64,6 +78,10 @@ impl Format for NcnnText {
 }
 
 impl Format for NcnnBinary {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "ncnn-binary"
     }

@@ -4,7 +4,7 @@
 //! 10,000 bytes, which `allow_pickle=True` lifts. Several arrays may follow one another in a file.
 
 use super::pickle::{self, Plausible};
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
 use wb_verdict::{FactKind, GapReason, escape_bytes};
@@ -14,7 +14,21 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// The npy format.
 pub struct Npy;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "NumPy arrays",
+    ids: &[],
+    loaders: "`numpy.load`",
+    judged: "headers of versions 1 to 3 as numpy evaluates them, object arrays as pickles",
+    blind: "sizes of arrays are compared, values are data",
+    corpus: &["numpy"],
+};
+
 impl Format for Npy {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "npy"
     }

@@ -5,7 +5,7 @@
 
 use super::codec::Codec;
 use super::cursor::Cursor;
-use super::{Claim, Format, Probe, decoded, leftover};
+use super::{Claim, Coverage, Format, Probe, decoded, leftover};
 use crate::analyses::{metadata, opaque, paths};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -20,7 +20,21 @@ const VERSIONS: u32 = 0x0cdb_1234;
 /// Magic number and length.
 const HEAD: u64 = 12;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Orbax (OCDBT)",
+    ids: &[],
+    loaders: "Orbax, TensorStore",
+    judged: "manifests and files of nodes",
+    blind: "data files of larger checkpoints",
+    corpus: &["orbax"],
+};
+
 impl Format for Ocdbt {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "orbax-ocdbt"
     }

@@ -4,7 +4,7 @@
 //! ends in STOP, or reaches a call before it fails, is one for every loader, whatever else the file may be.
 
 use super::pickle_facts::Collector;
-use super::{Claim, Format, Probe, torch_legacy};
+use super::{Claim, Coverage, Format, Probe, torch_legacy};
 use crate::catalogue;
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Budget, Limits};
@@ -160,7 +160,24 @@ pub(super) fn text_imports(blob: &Blob) -> bool {
     seen.0
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Pickles",
+    ids: &["joblib"],
+    loaders: "`pickle.load`, `torch.load`, joblib, pandas, numpy, dill, cloudpickle, scikit-learn, Lightning, \
+        transformers",
+    judged: "every callable that any reader could reach, with the arguments it gets, against a catalogue of exact \
+        names; joblib's raw arrays; verdicts per loader",
+    blind: "classes of no catalogued distribution are unknown; computed arguments beyond the usual decoders; native \
+        states other than those compared",
+    corpus: &["pickle", "joblib", "cloudpickle"],
+};
+
 impl Format for Pickle {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "pickle"
     }

@@ -4,7 +4,7 @@
 //! <https://dmg.org/pmml/v4-4-1/GeneralStructure.html>.
 
 use super::xml::{self, Token, Xml};
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::{directive, opaque};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -13,7 +13,21 @@ use wb_verdict::{FactKind, escape};
 /// PMML models.
 pub struct Pmml;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "PMML",
+    ids: &[],
+    loaders: "PMML evaluators",
+    judged: "entities, extensions with scripts, functions by name",
+    blind: "functions registered under plain names",
+    corpus: &["pmml"],
+};
+
 impl Format for Pmml {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "pmml"
     }

@@ -2,7 +2,7 @@
 //! decompressor's licence forbids what a free one would need. Layout: <https://www.rarlab.com/technote.htm>.
 
 use super::leftover;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::paths;
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Window};
@@ -14,7 +14,21 @@ pub struct Rar;
 const V4: &[u8] = b"Rar!\x1a\x07\0";
 const V5: &[u8] = b"Rar!\x1a\x07\x01\0";
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "RAR archives",
+    ids: &[],
+    loaders: "unrar, bsdtar, people",
+    judged: "headers, names, stored members by content",
+    blind: "compressed and encrypted members are gaps",
+    corpus: &["rar"],
+};
+
 impl Format for Rar {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "rar"
     }

@@ -46,6 +46,17 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("netcdf", 0, b"CDF\x02"),
 ];
 
+/// Ids of formats that are told by more than a fixed string.
+const OTHERS: &[&str] = &["paddle"];
+
+/// Ids of all formats that are recognised and not judged, sorted.
+pub fn ids() -> Vec<&'static str> {
+    let mut ids: Vec<&str> = MAGIC.iter().map(|m| m.0).chain(OTHERS.iter().copied()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 /// Every format of the table, and those told by more than a fixed string.
 pub struct Recognised;
 
@@ -119,5 +130,19 @@ impl Format for Recognised {
         }
         cx.fact(None, FactKind::Unsupported { format: id.into(), detail: "recognised, not judged".into() });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_id_is_listed() {
+        let ids = super::ids();
+        let source = include_str!("recognised.rs");
+        for part in source.split("Some(\"").skip(1).chain(source.split("Some((\"").skip(1)) {
+            let id = part.split('"').next().unwrap_or("");
+            let literal = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            assert!(!literal || ids.contains(&id), "{id}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! their own), and JSON that describes it. Layout as Netron reads it (versions 1 to 6); the compiled part is documented by
 //! nobody.
 
-use super::{Claim, Format, Probe, compiled};
+use super::{Claim, Coverage, Format, Probe, compiled};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
 use wb_verdict::FactKind;
@@ -12,7 +12,21 @@ pub struct Rknn;
 
 const MAGICS: &[(usize, &[u8])] = &[(0, b"RKNN"), (4, b"RKNN"), (0, b"CYPTRKNN"), (0, b"VPMN")];
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "RKNN models",
+    ids: &[],
+    loaders: "rknn-toolkit, the RKNN runtime",
+    judged: "sizes of the header, the description, names of libraries",
+    blind: "stays `unsupported` whatever is found: compiled code in an undocumented form",
+    corpus: &["rknn"],
+};
+
 impl Format for Rknn {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "rknn"
     }

@@ -3,9 +3,8 @@
 //! Layout and rules: the format section of the safetensors README (header at most 100 MB, no duplicate keys,
 //! no holes, no overlap, header padded with spaces only).
 
-use super::{Claim, Format, Probe};
-use crate::analyses::directive;
-use crate::analyses::opaque;
+use super::{Claim, Coverage, Format, Probe};
+use crate::analyses::{directive, opaque, secrets};
 use crate::cx::{Cx, Stop};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::HashSet;
@@ -22,7 +21,22 @@ const MAX_HEADER: u64 = 100_000_000;
 /// Headers up to this size are parsed in memory, larger ones while reading.
 const IN_MEMORY: u64 = 16 << 20;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "safetensors",
+    ids: &[],
+    loaders: "safetensors, transformers, diffusers, candle and others",
+    judged: "the header as each reader takes it: length, duplicate keys, types, shapes, overlaps, holes, trailing \
+        bytes; metadata that names code; hidden files; messages in low bits",
+    blind: "low bits beyond the first elements; what the weights make a model do",
+    corpus: &["safetensors"],
+};
+
 impl Format for Safetensors {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "safetensors"
     }
@@ -292,6 +306,7 @@ fn metadata(h: &Header, cx: &mut Cx<'_>) {
             cx.fact(Some(8), FactKind::Directive { code: code.into(), detail });
         }
         let place = format!("__metadata__.{key}");
+        secrets::record(value.as_bytes(), 8, &place, cx);
         match serde_json::from_str::<serde_json::Value>(value) {
             Ok(json) if json.is_object() || json.is_array() => {
                 directive::in_json(&json, "", &mut |f| super::document::record(f, &place, cx));

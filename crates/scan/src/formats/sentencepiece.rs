@@ -4,7 +4,7 @@
 //! `src/sentencepiece_model.proto` of SentencePiece 0.2.
 
 use super::protobuf::{Field, I32, LEN, Span, VARINT, Wire};
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::analyses::{double_array, metadata};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -20,7 +20,21 @@ const TRAINER_FLOATS: [u32; 3] = [10, 15, 51];
 /// The highest field of `TrainerSpec`.
 const TRAINER_LAST: u32 = 54;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "SentencePiece",
+    ids: &[],
+    loaders: "sentencepiece, transformers, llama.cpp",
+    judged: "fields, pieces, the normaliser's table",
+    blind: "scores",
+    corpus: &["sentencepiece"],
+};
+
 impl Format for SentencePiece {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "sentencepiece"
     }

@@ -1,7 +1,7 @@
 //! 7z archives. No model loader opens them, people do: nullifAI hid its pickles there.
 
 use super::compressed::all_zero;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::paths;
 use crate::cx::{Cx, Stop};
 use sevenz_rust2::{Archive, ArchiveReader, EntryDecision, Error, Password};
@@ -20,7 +20,21 @@ const MEMORY_KIB: usize = 66 << 10;
 /// Content of one compressed member that is held for scanning, in bytes; likewise.
 const HELD: u64 = 48 << 20;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "7z archives",
+    ids: &[],
+    loaders: "py7zr, 7-Zip, people",
+    judged: "every member by content, paths, the archive behind other bytes",
+    blind: "members with zstd or brotli, encrypted or over 48 MiB unpacked are gaps",
+    corpus: &["7z"],
+};
+
 impl Format for SevenZ {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "7z"
     }

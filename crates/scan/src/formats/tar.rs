@@ -7,7 +7,7 @@ use super::compressed::all_zero;
 use super::tar_header::{BLOCK, Header, header, until_nul};
 use super::tar_records::Pending;
 use super::tar_sparse::Map;
-use super::{Claim, Format, Probe, tar_torch};
+use super::{Claim, Coverage, Format, Probe, tar_torch};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
@@ -32,7 +32,21 @@ fn first_header(head: &[u8]) -> Option<usize> {
     })
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Tar archives",
+    ids: &["pytorch-tar"],
+    loaders: "`torch.load` (legacy), `tarfile`, NeMo, SageMaker, tar",
+    judged: "every member with its long names, sparse maps and links; paths that leave the folder; members by content",
+    blind: "a tar behind more than 3.5 KiB of other bytes; pax values as text",
+    corpus: &["tar", "pytorch-tar"],
+};
+
 impl Format for Tar {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tar"
     }

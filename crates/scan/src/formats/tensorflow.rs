@@ -5,7 +5,7 @@
 
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
 use super::tf_meta::{self, Objects};
-use super::{Claim, Format, Probe, tf_proto};
+use super::{Claim, Coverage, Format, Probe, tf_proto};
 use crate::analyses::tf_graph::{self, Graph};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -127,7 +127,23 @@ fn claim(probe: &Probe, like: fn(&mut Look, Span) -> bool) -> Claim {
     if like(&mut look, all) { Claim::Strong } else { Claim::No }
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorFlow graphs",
+    ids: &[],
+    loaders: "`tf.saved_model.load`, Keras, TF Hub, TF Serving, `import_graph_def`",
+    judged: "every operator of graphs, functions and serialised graphs against an exact list; file names followed to \
+        their origin",
+    blind: "operators of other releases and add-ons are suspicious; the module of XlaCallModule; memory errors of \
+        kernels",
+    corpus: &["tensorflow"],
+};
+
 impl Format for SavedModel {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-savedmodel"
     }
@@ -177,6 +193,10 @@ fn one(w: &mut Wire, span: Span, place: String, read: Reader, cx: &mut Cx<'_>) -
 }
 
 impl Format for MetaGraph {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-metagraph"
     }
@@ -193,6 +213,10 @@ impl Format for MetaGraph {
 }
 
 impl Format for GraphDef {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-graphdef"
     }

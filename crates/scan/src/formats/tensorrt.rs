@@ -3,7 +3,7 @@
 //! four bytes of length and JSON. An engine holds device code, and may hold host code: plugin libraries serialized with it
 //! (`setPluginsToSerialize`, TensorRT 8.6) and the lean runtime of version-compatible engines.
 
-use super::{Claim, Format, Probe, compiled};
+use super::{Claim, Coverage, Format, Probe, compiled};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
 use wb_blob::Blob;
@@ -74,7 +74,21 @@ fn tag(probe: &Probe) -> Option<u64> {
     is_tag(&tag).then_some(at)
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorRT engines",
+    ids: &[],
+    loaders: "TensorRT, Triton",
+    judged: "text of the engine: libraries, commands, plugins; images of host code",
+    blind: "stays `unsupported` whatever is found: compiled code in an undocumented form",
+    corpus: &["tensorrt"],
+};
+
 impl Format for TensorRt {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tensorrt"
     }

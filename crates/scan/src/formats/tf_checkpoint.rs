@@ -5,7 +5,7 @@
 //! The `.data-*` files beside a `.index` are raw tensors without any structure of their own.
 
 use super::protobuf::{I32, LEN, Span, VARINT, Wire};
-use super::{Claim, Format, Probe, tf_proto};
+use super::{Claim, Coverage, Format, Probe, tf_proto};
 use crate::analyses::{opaque, tf_graph::Node};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -19,7 +19,21 @@ const FOOTER: u64 = 48;
 /// Behind each block: how it is compressed, and a checksum.
 const TRAILER: u64 = 5;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorFlow checkpoints",
+    ids: &[],
+    loaders: "`tf.train.load_checkpoint`, Keras",
+    judged: "tables, entries, string tensors",
+    blind: "raw tensors are data; compressed blocks of version 1 are gaps",
+    corpus: &[],
+};
+
 impl Format for Checkpoint {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-checkpoint"
     }

@@ -1,7 +1,7 @@
 //! The small files beside a SavedModel: its fingerprint, Keras' metadata, the marker of a TensorFlow Hub module.
 
 use super::protobuf::{LEN, VARINT, Wire};
-use super::{Claim, Format, Probe, tf_meta};
+use super::{Claim, Coverage, Format, Probe, tf_meta};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
 
@@ -25,7 +25,21 @@ fn outer(probe: &Probe, most: u64) -> Option<Vec<(u32, u8, u64)>> {
     Some(out)
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Files beside a SavedModel",
+    ids: &[],
+    loaders: "TensorFlow, TF Hub, Keras 2",
+    judged: "every field; configurations of Keras in the metadata",
+    blind: "",
+    corpus: &[],
+};
+
 impl Format for Fingerprint {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-fingerprint"
     }
@@ -53,6 +67,10 @@ impl Format for Fingerprint {
 }
 
 impl Format for HubModule {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-hub-module"
     }
@@ -75,6 +93,10 @@ impl Format for HubModule {
 }
 
 impl Format for KerasMetadata {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "keras-metadata"
     }

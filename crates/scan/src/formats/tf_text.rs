@@ -3,7 +3,7 @@
 
 use super::prototext::{Parser, Schema};
 use super::tf_schema::Message;
-use super::{Claim, Format, Probe, tensorflow};
+use super::{Claim, Coverage, Format, Probe, tensorflow};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
 use wb_verdict::{GapReason, escape};
@@ -14,7 +14,21 @@ pub struct Text;
 /// Longer texts are not judged.
 const MAX: u64 = 32 << 20;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorFlow graphs as text",
+    ids: &[],
+    loaders: "`google.protobuf.text_format`, TensorFlow",
+    judged: "the same as binary graphs",
+    blind: "over 32 MiB a gap",
+    corpus: &[],
+};
+
 impl Format for Text {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tf-text"
     }

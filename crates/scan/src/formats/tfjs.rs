@@ -1,7 +1,7 @@
 //! TensorFlow.js: `model.json`, a graph as JSON (protobuf's JSON form) or a Keras configuration, and a list of weight files.
 //! The weight files beside it are raw tensors without any structure.
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::tf_graph::{self, Function, Graph, MAX_TEXT, MAX_TEXTS, Node};
 use crate::analyses::{directive, paths};
 use crate::cx::{Cx, Stop};
@@ -15,7 +15,21 @@ pub struct TfJs;
 /// Longer models are not judged; weights are not among them.
 const MAX: u64 = 6 << 20;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorFlow.js models",
+    ids: &[],
+    loaders: "TensorFlow.js, its converter",
+    judged: "graphs and Keras configurations, paths of weights",
+    blind: "over 6 MiB a gap; weights are data",
+    corpus: &[],
+};
+
 impl Format for TfJs {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tfjs"
     }

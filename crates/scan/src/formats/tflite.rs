@@ -4,7 +4,7 @@
 use super::compressed::all_zero;
 use super::flatbuffer::{Flat, Table};
 use super::protobuf::Span;
-use super::{Claim, Format, Probe, tflite_op, tflite_tensor};
+use super::{Claim, Coverage, Format, Probe, tflite_op, tflite_tensor};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -18,7 +18,21 @@ pub(super) fn has_associated_files(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"TFL3")
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "TensorFlow Lite",
+    ids: &[],
+    loaders: "LiteRT, `tf.lite.Interpreter`, MediaPipe",
+    judged: "tables, indices, buffers, flex and custom operators, what is appended",
+    blind: "options of custom operators; JSON spelling is text",
+    corpus: &["tflite"],
+};
+
 impl Format for TfLite {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tflite"
     }

@@ -3,7 +3,7 @@
 //!
 //! `tokenizers/src/tokenizer/serialization.rs` and the wrappers of tokenizers 0.22.
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::{directive, double_array, regex_cost};
 use crate::cx::{Cx, Stop};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -77,7 +77,21 @@ const PARTS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "tokenizer.json",
+    ids: &[],
+    loaders: "tokenizers, transformers",
+    judged: "parts by their types, expressions that repeat without end",
+    blind: "merges and scores",
+    corpus: &["tokenizer"],
+};
+
 impl Format for TokenizerJson {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "tokenizer-json"
     }

@@ -5,7 +5,7 @@
 
 use super::pickle::{self, plausible};
 use super::pickle_facts::Collector;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::cx::{Cx, Stop};
 use std::collections::BTreeMap;
 use wb_blob::Blob;
@@ -81,7 +81,21 @@ fn item_size(class: &str) -> Option<u64> {
     })
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "PyTorch's legacy form",
+    ids: &[],
+    loaders: "`torch.load`",
+    judged: "the five pickles and every further one, storages by their sizes",
+    blind: "CRCs do not exist",
+    corpus: &["pytorch-legacy"],
+};
+
 impl Format for TorchLegacy {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "torch-legacy"
     }

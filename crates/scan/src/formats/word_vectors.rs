@@ -2,7 +2,7 @@
 //! structure: the file must be exactly that. The text forms (word2vec, GloVe) are text.
 
 use super::cursor::Cursor;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -14,7 +14,21 @@ pub struct WordVectors;
 /// The longest word that readers take.
 const LONGEST: usize = 4096;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "word2vec's binary form",
+    ids: &[],
+    loaders: "gensim, word2vec",
+    judged: "counts and sizes, the first words",
+    blind: "files that begin with odd numbers are unknown content",
+    corpus: &["word2vec"],
+};
+
 impl Format for WordVectors {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "word2vec"
     }

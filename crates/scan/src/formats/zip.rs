@@ -9,7 +9,7 @@ use super::compressed::all_zero;
 use super::zip_kind::{self, Kind};
 use super::zip_member::{self, Member};
 use super::zip_records::{self as records, Directory, EndRecord, Entry};
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,39 @@ use wb_verdict::{FactKind, GapReason, escape_bytes};
 /// Zip archives and everything built on them.
 pub struct Zip;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Zip archives and what comes in them",
+    ids: &[
+        "pytorch-zip",
+        "npz",
+        "h2o-mojo",
+        "torch-export",
+        "torch-package",
+        "torchscript",
+        "torchserve-mar",
+    ],
+    loaders: "`torch.load`, `numpy.load`, `torch.jit.load`, `torch.export.load`, torch.package, TorchServe, `zipfile`, \
+        miniz",
+    judged: "every record that any reader could find, by content, whatever its name, flags, CRC or method; \
+        disagreement of readers; paths; pickles and code in members",
+    blind: "methods 6, 10, 97 and 98 and encrypted members are gaps; CRCs of stored members over 16 MiB",
+    corpus: &[
+        "torchscript",
+        "h2o",
+        "pytorch-zip",
+        "torch-export",
+        "torch-package",
+        "torchserve-mar",
+        "polyglot",
+    ],
+};
+
 impl Format for Zip {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "zip"
     }

@@ -68,7 +68,7 @@ pub(super) static JAVA: Rule = Rule {
     why: "it runs with all rights of the program that compiles and loads it",
     fix: "read it before you compile it, or ask for the model as MOJO, which is data",
     pait: None,
-    cwe: None,
+    cwe: Some(829),
     references: &["https://docs.h2o.ai/h2o/latest-stable/h2o-docs/pojo-quickstart.html"],
     ..BASE
 };
@@ -97,7 +97,7 @@ pub(super) static PART: Rule = Rule {
     what: "a `type` of model, normalizer, pre-tokenizer, post-processor or decoder that tokenizers 0.22 does not have",
     why: "today's readers refuse it; what a newer one does with it was not looked at",
     fix: "update this program, or ask for a tokenizer that tokenizers 0.22 reads",
-    cwe: None,
+    cwe: Some(829),
     references: &["https://huggingface.co/docs/tokenizers/components"],
     ..BASE
 };

@@ -118,7 +118,12 @@ fn say(kind: &FactKind) -> (String, String) {
         FactKind::Source { code, when, callable, rendering } => {
             (source(code, when, callable), evidence(callable, rendering))
         }
-        FactKind::Opens { code, path, .. } => (format!("this file makes its loader open another one: {path}"), code.clone()),
+        FactKind::Opens { code, path, .. } => {
+            (format!("this file makes its loader open another one: {path}"), code.clone())
+        }
+        FactKind::Secret { what, detail, .. } => {
+            (format!("somebody left {what} in this file"), detail.clone())
+        }
         FactKind::Refused { loader, detail } => {
             (format!("the loader {loader} refuses this file"), detail.clone())
         }

@@ -21,6 +21,7 @@ mod pickle;
 mod pmml;
 mod repository;
 mod resource;
+mod secret;
 mod spacy;
 mod structure;
 mod template;
@@ -139,6 +140,9 @@ pub static RULES: &[&Rule] = &[
     &resource::GENERIC,
     &resource::SIZES,
     &resource::PICKLE,
+    &secret::PRIVATE_KEY,
+    &secret::CLOUD,
+    &secret::TOKEN,
     &spacy::ADDON,
     &spacy::SOURCE,
     &spacy::SOURCE_OUTSIDE,
@@ -211,6 +215,7 @@ pub(crate) fn rule_for(fact: &Fact, name: &str) -> Option<&'static Rule> {
         FactKind::Refused { .. } => None,
         // The files beside this one decide: see `wb_policy`.
         FactKind::Opens { .. } => None,
+        FactKind::Secret { code, .. } => Some(secret::rule(code)),
         FactKind::UnknownContent => unsupported::content(&fact.location, name),
     }
 }

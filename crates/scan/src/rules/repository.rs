@@ -30,7 +30,7 @@ pub(super) static OPT_IN: Rule = Rule {
         talks to the network, reads credentials or hides what it does when it is imported or loaded",
     why: "it runs only when somebody passes a trust flag, imports it or starts it; effects in code that nothing calls are \
         told as notes",
-    cwe: None,
+    cwe: Some(829),
     ..BASE
 };
 
@@ -128,7 +128,7 @@ pub(super) static NOTE: Rule = Rule {
     verdict: Verdict::Unknown,
     what: "the same effects in functions that nothing in the file calls, or such as honest code often has when it is used",
     why: "it matters to whoever reviews the code before trusting it",
-    cwe: None,
+    cwe: Some(829),
     ..BASE
 };
 

@@ -4,20 +4,23 @@ use wb_verdict::{Effect, Family, Location, Verdict};
 #[test]
 fn ids_are_frozen() {
     let ids: Vec<&str> = RULES.iter().map(|r| r.id).collect();
-    let frozen = "WB-ARC-001 WB-ARC-002 WB-ARC-003 WB-ARC-004 WB-ARC-005 WB-BST-001 WB-BST-002 WB-BST-003 \
-        WB-CML-001 WB-CML-002 WB-CML-003 WB-CML-010 WB-COD-001 WB-DIR-001 WB-DIR-002 WB-DIR-003 WB-DIR-004 WB-DIR-005 WB-DIR-006 \
-        WB-DIR-007 WB-DIR-008 WB-DIR-009 WB-DIR-010 WB-DIR-011 WB-DIR-012 WB-DIR-013 WB-DIR-014 \
-        WB-EXE-001 WB-EXE-002 WB-EXE-003 WB-HDF-001 WB-HDF-002 WB-HDF-003 WB-HDF-004 WB-HID-001 WB-HID-002 WB-HID-003 WB-HID-004 \
-        WB-KER-001 WB-KER-002 WB-KER-003 WB-KER-004 WB-KER-005 WB-KER-006 WB-KER-007 \
-        WB-ONX-001 WB-ONX-002 WB-ONX-003 WB-ONX-004 WB-ONX-005 WB-ONX-006 WB-ONX-010 WB-ONX-011 WB-ONX-020 WB-ONX-030 \
-        WB-OVN-001 WB-OVN-002 WB-PKL-001 WB-PKL-002 WB-PKL-003 \
-        WB-PKL-004 WB-PKL-005 WB-PKL-006 WB-PKL-007 WB-PKL-008 WB-PKL-009 WB-PKL-010 WB-PKL-011 WB-PKL-012 WB-PKL-020 \
-        WB-PKL-021 WB-PKL-022 WB-PKL-023 WB-PKL-024 WB-PKL-025 WB-PKL-026 WB-PKL-027 WB-PKL-028 WB-PMM-001 WB-PMM-002 WB-PMM-003 \
-        WB-REP-001 WB-REP-002 WB-REP-003 WB-REP-004 WB-REP-005 WB-REP-006 WB-REP-007 WB-REP-008 WB-REP-009 WB-REP-010 \
-        WB-REP-020 WB-REP-021 WB-RES-001 WB-RES-002 WB-RES-003 \
-        WB-STR-001 WB-STR-002 WB-STR-003 WB-STR-010 WB-STR-020 WB-STR-021 WB-TF-001 WB-TF-002 WB-TF-003 WB-TF-004 WB-TF-005 \
-        WB-TF-006 WB-TF-007 WB-TF-008 WB-TFL-001 WB-TFL-002 WB-TPL-001 WB-TPL-002 WB-TOR-001 WB-TOR-002 WB-TOR-003 WB-TOR-004 WB-TOR-005 \
-        WB-TOR-006 WB-TOR-007 WB-TOR-008 WB-TOR-009 WB-UNS-001 WB-UNS-002 WB-UNS-003";
+    let frozen = "WB-ARC-001 WB-ARC-002 WB-ARC-003 WB-ARC-004 WB-ARC-005 WB-BST-001 WB-BST-002 WB-BST-003 WB-CML-001 \
+        WB-CML-002 WB-CML-003 WB-CML-010 WB-COD-001 WB-DIR-001 WB-DIR-002 WB-DIR-003 WB-DIR-004 WB-DIR-005 \
+        WB-DIR-006 WB-DIR-007 WB-DIR-008 WB-DIR-009 WB-DIR-010 WB-DIR-011 WB-DIR-012 WB-DIR-013 WB-DIR-014 \
+        WB-ENG-001 WB-ENG-002 WB-ENG-003 WB-ENG-004 WB-ENG-005 WB-ENG-006 WB-ENG-007 WB-ENG-008 WB-EXE-001 \
+        WB-EXE-002 WB-EXE-003 WB-HDF-001 WB-HDF-002 WB-HDF-003 WB-HDF-004 WB-HID-001 WB-HID-002 WB-HID-003 \
+        WB-HID-004 WB-JAV-001 WB-JAV-002 WB-KER-001 WB-KER-002 WB-KER-003 WB-KER-004 WB-KER-005 WB-KER-006 \
+        WB-KER-007 WB-ONX-001 WB-ONX-002 WB-ONX-003 WB-ONX-004 WB-ONX-005 WB-ONX-006 WB-ONX-010 WB-ONX-011 \
+        WB-ONX-020 WB-ONX-030 WB-OVN-001 WB-OVN-002 WB-PKL-001 WB-PKL-002 WB-PKL-003 WB-PKL-004 WB-PKL-005 \
+        WB-PKL-006 WB-PKL-007 WB-PKL-008 WB-PKL-009 WB-PKL-010 WB-PKL-011 WB-PKL-012 WB-PKL-020 WB-PKL-021 \
+        WB-PKL-022 WB-PKL-023 WB-PKL-024 WB-PKL-025 WB-PKL-026 WB-PKL-027 WB-PKL-028 WB-PMM-001 WB-PMM-002 \
+        WB-PMM-003 WB-REP-001 WB-REP-002 WB-REP-003 WB-REP-004 WB-REP-005 WB-REP-006 WB-REP-007 WB-REP-008 \
+        WB-REP-009 WB-REP-010 WB-REP-020 WB-REP-021 WB-RES-001 WB-RES-002 WB-RES-003 WB-SEC-001 WB-SEC-002 \
+        WB-SEC-003 WB-SPC-001 WB-SPC-002 WB-SPC-003 WB-SPC-004 WB-SPC-005 WB-STR-001 WB-STR-002 WB-STR-003 \
+        WB-STR-010 WB-STR-020 WB-STR-021 WB-TF-001 WB-TF-002 WB-TF-003 WB-TF-004 WB-TF-005 WB-TF-006 \
+        WB-TF-007 WB-TF-008 WB-TFL-001 WB-TFL-002 WB-TOK-001 WB-TOK-002 WB-TPL-001 WB-TPL-002 WB-TOR-001 \
+        WB-TOR-002 WB-TOR-003 WB-TOR-004 WB-TOR-005 WB-TOR-006 WB-TOR-007 WB-TOR-008 WB-TOR-009 WB-UNS-001 \
+        WB-UNS-002 WB-UNS-003";
     assert_eq!(ids.join(" "), frozen, "ids are never renamed, reused or dropped; add new ones here");
 }
 
@@ -35,11 +38,14 @@ fn every_rule_has_a_page_worth_reading() {
         Family::Template => "WB-TPL-",
         Family::Directive => "WB-DIR-",
         Family::RepositoryCode => "WB-REP-",
+        Family::Secret => "WB-SEC-",
         Family::Unsupported => "WB-UNS-",
     };
     // Rules of one format stand under its prefix, whatever their family.
-    const FORMATS: &[&str] =
-        &["WB-HDF-", "WB-KER-", "WB-TFL-", "WB-ONX-", "WB-OVN-", "WB-CML-", "WB-PMM-", "WB-BST-", "WB-TOR-"];
+    const FORMATS: &[&str] = &[
+        "WB-HDF-", "WB-KER-", "WB-TFL-", "WB-ONX-", "WB-OVN-", "WB-CML-", "WB-PMM-", "WB-BST-", "WB-TOR-",
+        "WB-SPC-", "WB-JAV-", "WB-TOK-", "WB-ENG-",
+    ];
     for rule in RULES {
         let of_format = FORMATS.iter().any(|p| rule.id.starts_with(p));
         assert!(of_format || rule.id.starts_with(prefix(rule.family)), "{}", rule.id);
@@ -47,8 +53,30 @@ fn every_rule_has_a_page_worth_reading() {
             assert!(text.len() > 10 && !text.ends_with('.'), "{}: {text:?}", rule.id);
             assert!(!text.contains("  "), "{}: {text:?}", rule.id);
         }
-        assert_ne!(rule.verdict, Verdict::Clean, "{}", rule.id);
+        // A credential left behind is no danger to who loads the file.
+        let clean = rule.family == Family::Secret;
+        assert_eq!(rule.verdict == Verdict::Clean, clean, "{}", rule.id);
         assert_eq!(super::rule(&rule.id.to_lowercase()).map(|r| r.id), Some(rule.id));
+    }
+}
+
+/// Every finding can be carried into an organisation's own lists of threats.
+#[test]
+fn every_rule_has_its_weakness_and_technique() {
+    for rule in RULES {
+        let cwe = rule.cwe.unwrap_or_else(|| panic!("{} has no CWE", rule.id));
+        assert!((1..2000).contains(&cwe), "{}: CWE-{cwe}", rule.id);
+        let atlas = rule.atlas.unwrap_or_else(|| panic!("{} has no ATLAS technique", rule.id));
+        let (technique, sub) =
+            atlas.strip_prefix("AML.T").and_then(|n| n.split_at_checked(4)).unwrap_or_default();
+        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        let sub = sub.is_empty() || sub.strip_prefix('.').is_some_and(|s| s.len() == 3 && digits(s));
+        assert!(digits(technique) && sub, "{}: {atlas:?}", rule.id);
+        if let Some(pait) = rule.pait {
+            let parts: Vec<&str> = pait.split('-').collect();
+            let sound = parts.len() == 3 && parts[0] == "PAIT" && parts[2].len() == 3 && digits(parts[2]);
+            assert!(sound, "{}: {pait:?}", rule.id);
+        }
     }
 }
 
@@ -142,6 +170,7 @@ fn every_fact_falls_under_a_rule_or_is_named_neutral() {
         FactKind::Unsupported { format: new(), detail: detail() },
         FactKind::Operator { code: new(), op: "X".into(), detail: detail() },
         FactKind::UnknownContent,
+        FactKind::Secret { code: new(), what: new(), detail: detail() },
     ] {
         assert!(rule_for(&fact(kind.clone()), "model.bin").is_some(), "{kind:?} is dropped");
     }

@@ -13,8 +13,8 @@ const BASE: Rule = Rule {
     why: "",
     fix: "",
     pait: None,
-    cwe: None,
-    atlas: None,
+    cwe: Some(829),
+    atlas: Some("AML.T0010"),
     references: &[],
 };
 

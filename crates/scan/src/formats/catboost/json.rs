@@ -2,7 +2,7 @@
 //! keys come in any order.
 
 use crate::cx::{Cx, Stop};
-use crate::formats::{Claim, Format, Probe};
+use crate::formats::{Claim, Coverage, Format, Probe};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -13,7 +13,21 @@ use wb_verdict::FactKind;
 /// Models in JSON.
 pub struct CatBoostJson;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "CatBoost (JSON)",
+    ids: &[],
+    loaders: "catboost",
+    judged: "structure, indices of oblivious trees",
+    blind: "other trees; the export to C++ is text",
+    corpus: &["catboost"],
+};
+
 impl Format for CatBoostJson {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "catboost-json"
     }

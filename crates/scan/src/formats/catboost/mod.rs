@@ -11,7 +11,7 @@ mod trees;
 
 use super::cursor::Cursor;
 use super::flatbuffer::{Flat, Table};
-use super::{Claim, Format, Probe, compressed, leftover};
+use super::{Claim, Coverage, Format, Probe, compressed, leftover};
 use crate::analyses::{directive, metadata};
 use crate::cx::{Cx, Stop};
 pub use json::CatBoostJson;
@@ -21,7 +21,21 @@ use wb_verdict::{FactKind, GapReason, escape};
 /// `.cbm` files.
 pub struct CatBoost;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "CatBoost (cbm)",
+    ids: &[],
+    loaders: "catboost",
+    judged: "tables, indices of trees, statistics of targets",
+    blind: "dictionaries of text and embedding features are gaps",
+    corpus: &["catboost"],
+};
+
 impl Format for CatBoost {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "catboost"
     }

@@ -7,7 +7,7 @@
 mod schema;
 
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::analyses::{directive, paths};
 use crate::cx::{Cx, Stop};
 use schema::{Entry, Kind, Schema};
@@ -27,7 +27,21 @@ const KRAKEN: [&str; 5] = ["addition", "dropout", "groupnorm", "identity", "resh
 /// Sub-messages nested deeper than this are refused by protobuf's parsers.
 const DEEPEST: u32 = 100;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "Core ML",
+    ids: &[],
+    loaders: "CoreML, coremltools",
+    judged: "layers, custom classes, linked paths, the manifest of a package",
+    blind: "compiled models; `weight.bin`",
+    corpus: &["coreml"],
+};
+
 impl Format for CoreMl {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "coreml"
     }

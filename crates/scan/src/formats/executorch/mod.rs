@@ -9,7 +9,7 @@ mod tensor;
 use super::compressed::all_zero;
 use super::flatbuffer::{Flat, Table};
 use super::protobuf::Span;
-use super::{Claim, Format, Probe, tflite};
+use super::{Claim, Coverage, Format, Probe, tflite};
 use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use wb_blob::{Blob, Window};
@@ -21,7 +21,21 @@ pub struct ExecuTorch;
 /// Bytes before the extended header: the root offset and the identifier.
 const HEADER: u64 = 8;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "ExecuTorch programs",
+    ids: &[],
+    loaders: "the ExecuTorch runtime",
+    judged: "operators by its lists, indices, segments, delegates by backend, what hides in their blobs",
+    blind: "what a backend's blob makes it do; bundled programs are `unsupported`",
+    corpus: &["executorch"],
+};
+
 impl Format for ExecuTorch {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "executorch"
     }

@@ -17,7 +17,7 @@ mod message;
 mod object;
 
 use super::compressed::all_zero;
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use file::{Fields, File, UNDEFINED};
@@ -50,7 +50,22 @@ fn superblock(blob: &Blob, head: &[u8]) -> std::io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "HDF5",
+    ids: &[],
+    loaders: "h5py, Keras, PyTables, libhdf5",
+    judged: "superblocks 0 to 3, links, external files, virtual datasets, shapes, attributes, space that no structure \
+        uses",
+    blind: "checksums; filters beyond deflate, shuffle and fletcher32; datasets beyond their first chunk",
+    corpus: &["hdf5"],
+};
+
 impl Format for Hdf5 {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "hdf5"
     }

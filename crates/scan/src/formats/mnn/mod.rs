@@ -4,7 +4,7 @@
 use super::compressed::all_zero;
 use super::flat_layout::{self, Layout, Visitor};
 use super::flatbuffer::{Flat, Table};
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::{opaque, paths};
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
@@ -28,7 +28,21 @@ const OP_FILE: usize = 7;
 const PLUGIN: u64 = 256;
 const EXTRA: u64 = 512;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "MNN",
+    ids: &[],
+    loaders: "MNN",
+    judged: "tables, indices, operators, external files",
+    blind: "weights of their own (`.weight`) have no structure",
+    corpus: &["mnn"],
+};
+
 impl Format for Mnn {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "mnn"
     }

@@ -4,7 +4,7 @@
 mod params;
 mod symbol;
 
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
 
@@ -14,7 +14,21 @@ pub struct MxnetParams;
 /// Graphs.
 pub struct MxnetSymbol;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "MXNet",
+    ids: &[],
+    loaders: "mxnet, GluonCV, GluonNLP",
+    judged: "operators by the list of 1.9.1, attributes, arrays by their sizes",
+    blind: "graphs over 6 MiB are gaps; indices in sparse arrays",
+    corpus: &["mxnet"],
+};
+
 impl Format for MxnetParams {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "mxnet-params"
     }
@@ -33,6 +47,10 @@ impl Format for MxnetParams {
 }
 
 impl Format for MxnetSymbol {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "mxnet-symbol"
     }

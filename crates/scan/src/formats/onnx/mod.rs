@@ -18,7 +18,7 @@ mod syntax;
 mod tensor;
 
 use super::protobuf::{Field, LEN, Span, VARINT, Wire};
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::analyses::directive;
 use crate::cx::{Cx, Stop};
 use functions::Functions;
@@ -38,7 +38,22 @@ const NEWEST: u64 = 14;
 /// Sub-messages nested deeper than this are refused by protobuf's parsers.
 const DEEPEST: u32 = 100;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "ONNX",
+    ids: &[],
+    loaders: "onnxruntime, onnx, OpenVINO, TensorRT, PyTorch",
+    judged: "operators by the published lists, local functions, nested graphs, external data, metadata, triggers on \
+        constants",
+    blind: "text over 32 MiB and JSON over 6 MiB are gaps; triggers computed with weights; symbolic links",
+    corpus: &["onnx"],
+};
+
 impl Format for Onnx {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "onnx"
     }

@@ -3,7 +3,7 @@
 use super::super::compressed::all_zero;
 use super::super::flat_layout::{self, Layout, Visitor};
 use super::super::flatbuffer::{Flat, Table};
-use super::super::{Claim, Format, Probe};
+use super::super::{Claim, Coverage, Format, Probe};
 use super::operators::{self, Kind};
 use crate::analyses::{directive, opaque};
 use crate::cx::{Cx, Stop};
@@ -21,6 +21,10 @@ fn layout() -> &'static Layout {
 }
 
 impl Format for Ort {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&super::COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "onnxruntime"
     }

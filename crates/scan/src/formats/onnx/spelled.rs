@@ -1,7 +1,7 @@
 //! ONNX models in protobuf's text form and in its JSON form: turned into the binary form, and judged as that.
 
 use super::super::prototext::{Kind, Parser, Schema, put_bytes, put_fixed, put_varint};
-use super::super::{Claim, Format, Probe};
+use super::super::{Claim, Coverage, Format, Probe};
 use super::Onnx;
 use super::names::Message;
 use crate::analyses::{directive, lenient_json};
@@ -24,6 +24,10 @@ const MAX_TEXT: u64 = 32 << 20;
 const MAX_JSON: u64 = 6 << 20;
 
 impl Format for OnnxText {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&super::COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "onnx-textproto"
     }
@@ -48,6 +52,10 @@ impl Format for OnnxText {
 }
 
 impl Format for OnnxJson {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&super::COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "onnx-json"
     }

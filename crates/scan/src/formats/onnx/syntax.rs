@@ -2,7 +2,7 @@
 //! into the binary form, and judged as that. Where the text is none, what stands before is judged all the same.
 
 use super::super::prototext::{put_bytes, put_fixed, put_varint};
-use super::super::{Claim, Format, Probe};
+use super::super::{Claim, Coverage, Format, Probe};
 use super::spelled;
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -16,6 +16,10 @@ const MAX: u64 = 32 << 20;
 const DEEPEST: u32 = 100;
 
 impl Format for OnnxSyntax {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&super::COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "onnx-text"
     }

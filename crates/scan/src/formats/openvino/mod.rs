@@ -6,7 +6,7 @@
 //! Layout: <https://docs.openvino.ai/latest/documentation/openvino-ir-format/operation-sets.html>.
 
 use super::xml::{self, Token, Xml};
-use super::{Claim, Format, Probe};
+use super::{Claim, Coverage, Format, Probe};
 use crate::analyses::paths;
 use crate::cx::{Cx, Stop};
 use std::collections::HashSet;
@@ -17,7 +17,21 @@ use wb_verdict::{FactKind, escape};
 /// OpenVINO models.
 pub struct OpenVino;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "OpenVINO",
+    ids: &[],
+    loaders: "OpenVINO",
+    judged: "layers by the exact list, places of constants, what an XML parser resolves",
+    blind: "the `.bin` beside it is data",
+    corpus: &["openvino"],
+};
+
 impl Format for OpenVino {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "openvino"
     }
@@ -149,7 +163,9 @@ fn place(at: u64, layer: &str, attributes: &[(String, String)], cx: &mut Cx<'_>)
     let shape = get(attributes, "shape").unwrap_or("");
     let dims: Option<Vec<u64>> =
         shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect();
-    let Some((bits, dims)) = get(attributes, "element_type").and_then(bits).zip(dims) else { return Some(end) };
+    let Some((bits, dims)) = get(attributes, "element_type").and_then(bits).zip(dims) else {
+        return Some(end);
+    };
     let needed = dims.iter().try_fold(bits, |n, d| n.checked_mul(*d)).map(|n| n.div_ceil(8));
     if needed.is_none_or(|n| n > size) {
         let detail = format!("{shown}; shape {} needs {needed:?} bytes", escape(shape));

@@ -2,7 +2,7 @@
 //! `LearnerIO::Load` of XGBoost 0.40 to 1.7 is the reference.
 
 use super::super::cursor::Cursor;
-use super::super::{Claim, Format, Probe, leftover};
+use super::super::{Claim, Coverage, Format, Probe, leftover};
 use super::binary_tree;
 use crate::analyses::metadata;
 use crate::cx::{Cx, Stop};
@@ -15,7 +15,21 @@ pub struct XgboostBinary;
 /// Parameters of a learner: score, features, classes, two flags, version, reserved words.
 const LEARNER: u64 = 136;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "XGBoost (binary)",
+    ids: &[],
+    loaders: "xgboost before 3.1",
+    judged: "parameters, counts, indices of trees",
+    blind: "the form inside a pickled `Booster`",
+    corpus: &["xgboost"],
+};
+
 impl Format for XgboostBinary {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "xgboost"
     }

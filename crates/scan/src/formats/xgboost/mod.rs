@@ -10,7 +10,7 @@ mod json;
 mod trees;
 mod ubjson;
 
-use super::{Claim, Format, Probe, leftover};
+use super::{Claim, Coverage, Format, Probe, leftover};
 use crate::cx::{Cx, Stop};
 pub use binary::XgboostBinary;
 use trees::Trees;
@@ -22,7 +22,21 @@ pub struct XgboostJson;
 /// Models in UBJSON.
 pub struct XgboostUbjson;
 
+/// What the coverage page says.
+static COVERAGE: Coverage = Coverage {
+    title: "XGBoost (JSON, UBJSON)",
+    ids: &[],
+    loaders: "xgboost",
+    judged: "structure, indices of trees, sizes",
+    blind: "categories and vector leaves by length only",
+    corpus: &["xgboost"],
+};
+
 impl Format for XgboostJson {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "xgboost-json"
     }
@@ -41,6 +55,10 @@ impl Format for XgboostJson {
 }
 
 impl Format for XgboostUbjson {
+    fn coverage(&self) -> Option<&'static Coverage> {
+        Some(&COVERAGE)
+    }
+
     fn id(&self) -> &'static str {
         "xgboost-ubjson"
     }
