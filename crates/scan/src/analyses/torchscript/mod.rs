@@ -15,6 +15,9 @@ use wb_verdict::{FactKind, escape_bytes};
 /// Operators told per source.
 const MAX_TOLD: usize = 200;
 
+/// Functions of Python's that run code or open files.
+const PYTHON: &[&str] = &["exec", "eval", "compile", "__import__", "open", "breakpoint", "globals", "vars"];
+
 /// What a source defines, and what of it only the other sources can tell.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -110,6 +113,12 @@ impl Walk<'_> {
             return end;
         }
         let first = parts.first().map_or("", String::as_str);
+        // Names of Python that TorchScript does not have: the same text may be meant for another reader.
+        let import = before.as_deref() == Some(b"import") && first != "__torch__";
+        let runs = !behind_dot && end == start + 1 && PYTHON.contains(&first) && self.is_sign(end, b'(');
+        if import || runs {
+            self.tell("torch-python", first, token);
+        }
         let from = match first {
             _ if behind_dot => 0,
             "torch" => {
@@ -307,6 +316,9 @@ mod tests {
         assert_eq!(codes("a : __torch__.torch.classes.mine.Thing"), ["torch-class"]);
         assert_eq!(codes("y = ^Mine()(x)"), ["torch-python"]);
         assert_eq!(codes("y = a ^ b"), Vec::<String>::new());
+        assert_eq!(codes("import os"), ["torch-python"]);
+        assert_eq!(codes("import __torch__.torch.nn"), Vec::<String>::new());
+        assert_eq!(codes("exec(\"x\")"), ["torch-python"]);
         assert_eq!(codes("rpc_async(\"w\", f)"), ["torch-network"]);
     }
 }

@@ -117,10 +117,8 @@ fn tensor(
     });
     let Some(Some(bytes)) = bytes.filter(|b| b.is_none_or(|n| n <= i64::MAX as u64)) else {
         let detail = format!("a tensor of type {kind} and sizes {sizes:?}");
-        return {
-            file.wrong(t.at, "executorch-tensor-size", detail, cx);
-            Ok(())
-        };
+        file.wrong(t.at, "executorch-tensor-size", detail, cx);
+        return Ok(());
     };
     if let Some(allocation) = &allocation {
         let id = file.flat.scalar(allocation, 0, 4, 0)?;
