@@ -1,6 +1,6 @@
 //! BUILD: states, and what a stream plants by them for later opcodes to call.
 
-use crate::calls::Target;
+use crate::calls::{Target, is_asked};
 use crate::heap::{Callee, Kind};
 use crate::observer::{Args, Observer, PendingValue, Skip};
 use crate::state::State;
@@ -14,6 +14,7 @@ impl State {
     /// BUILD. Returns where the opcodes go on if the loader reads from the stream itself.
     pub(crate) fn build(&mut self, inst: Val, state: Val, at: u64, obs: &mut dyn Observer) -> Option<Skip> {
         self.fan = 0;
+        self.heap.keep(&[state]);
         match inst.tag() {
             Tag::Object => {
                 let o = self.heap.get_object(inst)?;
@@ -62,8 +63,23 @@ impl State {
                 None
             }
             // Built-in values have neither `__setstate__` nor `__dict__`: the loader raises unless the state is empty.
-            _ => None,
+            // The Python reader asks the state whether it is.
+            _ => {
+                let parts = self.asked_parts(state);
+                self.ask(&parts, at, obs);
+                None
+            }
         }
+    }
+
+    /// What of a state the Python reader asks whether it is true, and then for its `items`, if the object has no
+    /// `__setstate__`: the state itself, or both halves of a pair.
+    pub(crate) fn asked_parts(&self, state: Val) -> Vec<Val> {
+        let parts = match self.heap.get_seq(state) {
+            Some(s) if s.kind == Kind::Tuple && s.items.len() == 2 => s.items.clone(),
+            _ => vec![state],
+        };
+        parts.into_iter().filter(|&v| is_asked(v)).collect()
     }
 
     /// An attribute that the stream set on the class that made an object.

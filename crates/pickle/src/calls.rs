@@ -26,6 +26,16 @@ pub(crate) fn module_key(module: &str) -> String {
 /// Longest rendering of a callee.
 const MAX_RENDERING: usize = 400;
 
+/// True for text that could be a name.
+fn is_spelled(s: &str) -> bool {
+    !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '<' | '>'))
+}
+
+/// True for what has methods of its own, as far as is known.
+pub(crate) fn is_asked(v: Val) -> bool {
+    matches!(v.tag(), Tag::Object | Tag::Global | Tag::Persistent | Tag::Opaque)
+}
+
 impl Callee {
     /// An import; an empty `name` is the module itself.
     pub(crate) fn import(module: &str, name: &str) -> Self {
@@ -48,17 +58,18 @@ impl Callee {
 
     /// True if an import statement could name this: plain text and numbers read as opcodes rarely do.
     pub fn is_plausible(&self) -> bool {
-        let ok = |s: &str| {
-            !s.is_empty()
-                && s.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '<' | '>'))
-        };
         if self.module.is_empty() {
             return !self.rendering.is_empty();
         }
-        ok(&self.module)
-            && !self.module.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '-')
+        self.has_plausible_module()
             && (self.name.is_empty()
-                || ok(&self.name) && !self.name.starts_with(|c: char| c.is_ascii_digit()))
+                || is_spelled(&self.name) && !self.name.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// True if an import statement could name the module. It is imported before the name is looked for in it.
+    pub fn has_plausible_module(&self) -> bool {
+        is_spelled(&self.module)
+            && !self.module.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '-')
     }
 }
 
@@ -87,8 +98,10 @@ impl State {
         if self.heap.traits(id).plausible {
             self.imports += 1;
         }
-        // A second reading of raw numbers imports what chance spells; only what it calls is told.
-        if !self.linear_only {
+        if self.linear_only {
+            // Chance spells names in raw numbers: told as a use, so that it can be told apart.
+            self.emit(obs, at, How::Data, id, Args::Items(&[]), None, false);
+        } else {
             obs.import(at, id, self.heap.callee(id));
         }
         Val::new(Tag::Global, u64::from(id))
@@ -160,17 +173,28 @@ impl State {
             self.planted.range(prefix.clone()..).next().is_some_and(|(k, _)| k.starts_with(&prefix))
         };
         // What a second BUILD does depends on what the first one set.
-        let tampered = tampered || self.second_build || self.after_build || self.iterates(args);
+        let tampered = tampered
+            || self.second_build
+            || self.after_build
+            || self.asking
+            || matches!(args, Args::Packed(v) if is_asked(v))
+            || kwargs.is_some_and(is_asked);
         obs.call(&PendingCall { state: self, offset, how, callee, args, kwargs, on_import, tampered });
     }
 
-    /// True if the arguments are the items of an object that the Python reader iterates over: its own code runs, and
-    /// what it yields is not known. The C reader takes tuples only.
-    fn iterates(&self, args: Args<'_>) -> bool {
-        match args {
-            Args::Packed(v) => matches!(v.tag(), Tag::Object | Tag::Global | Tag::Persistent | Tag::Opaque),
-            Args::Items(_) => false,
+    /// A reader asks these by the way: for their items, for an index, whether they are true. What has methods of its own
+    /// runs them.
+    pub(crate) fn ask(&mut self, values: &[Val], at: u64, obs: &mut dyn Observer) {
+        // No use that anything is known harmless for.
+        let before = std::mem::replace(&mut self.asking, true);
+        for &v in values {
+            if is_asked(v)
+                && let Some(id) = self.callee_id(v)
+            {
+                self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
+            }
         }
+        self.asking = before;
     }
 
     /// The callee id of a value; none if calling it always raises.
@@ -214,13 +238,13 @@ impl State {
         let Target { callee, how, at } = target;
         /// Calls that one opcode may lead to.
         const MAX_FAN: u32 = 64;
+        // The Python reader takes `*args` of whatever can be iterated, and `**kwargs` of whatever has keys, before it
+        // finds out whether there is anything to call. The C reader takes tuples and dicts only.
+        self.ask(&[args], at, obs);
+        if let Some(kwargs) = kwargs {
+            self.ask(&[kwargs], at, obs);
+        }
         let Some(id) = self.callee_id(callee) else {
-            // The Python reader iterates over the arguments before it finds out.
-            if self.iterates(Args::Packed(args))
-                && let Some(id) = self.callee_id(args)
-            {
-                self.emit(obs, at, How::Indirect, id, Args::Items(&[]), None, false);
-            }
             return Err("the object called is not callable");
         };
         self.fan += 1;

@@ -10,6 +10,7 @@ use crate::observer::{Args, Observer};
 use crate::opcode as op;
 use crate::state::{NO_MARK, State, UNDERFLOW};
 use crate::val::{Tag, Val};
+use crate::value::Value;
 use hashbrown::HashSet;
 use wb_verdict::How;
 
@@ -90,6 +91,8 @@ impl State {
             _ if items.is_empty() => {}
             // A bytearray has `extend`: from here on its bytes are not those of the stream.
             Tag::Bytes | Tag::Text if how == How::Append && self.is_bytearray(to) => {
+                // Each is asked for the number that it is.
+                self.ask(items, at, obs);
                 self.changed.insert(to);
             }
             _ => return Err(NO_METHOD),
@@ -119,7 +122,7 @@ impl State {
                     self.heap.extend(to, items);
                     self.check_size(to, at, obs);
                 }
-                Some(Kind::List) => self.set_in_list(to, items),
+                Some(Kind::List) => self.set_in_list(to, items, at, obs),
                 _ => return Err(NO_METHOD),
             },
             Tag::Global | Tag::Object | Tag::Persistent | Tag::Opaque => {
@@ -127,6 +130,7 @@ impl State {
                 self.foreign(to, How::SetItem, items, at, obs);
             }
             Tag::Bytes | Tag::Text if self.is_bytearray(to) => {
+                self.ask(items, at, obs);
                 self.changed.insert(to);
             }
             _ => return Err(NO_METHOD),
@@ -169,11 +173,18 @@ impl State {
         Ok(())
     }
 
-    /// `list[key] = value`. An index that is not known leaves a list that is not known.
-    fn set_in_list(&mut self, list: Val, items: &[Val]) {
+    /// `list[key] = value`. An index that is not known leaves a list that is not known: a slice takes whatever the
+    /// value yields, and any other object is asked for the index that it is.
+    fn set_in_list(&mut self, list: Val, items: &[Val], at: u64, obs: &mut dyn Observer) {
         for pair in items.chunks_exact(2) {
             let [key, value] = *pair else { continue };
-            let index = self.value(key).as_int();
+            let index = match self.value(key) {
+                Value::Bool(b) => Some(i64::from(b)),
+                key => key.as_int(),
+            };
+            if index.is_none() {
+                self.ask(pair, at, obs);
+            }
             self.heap.replace(list, index, value);
         }
     }
@@ -302,6 +313,7 @@ impl State {
             self.hash_all(items, at, obs);
         }
         // No writer fills a container after it has set its state: a state can hold the methods called here.
+        self.heap.keep(items);
         let before = std::mem::replace(&mut self.after_build, built);
         self.emit(obs, at, how, id, Args::Items(items), None, on_import);
         self.after_build = before;

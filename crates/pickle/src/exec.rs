@@ -358,6 +358,9 @@ impl State {
                     if self.stack.len() <= self.fence() {
                         fail!(UNDERFLOW);
                     }
+                    if let Some(&result) = self.stack.last() {
+                        self.heap.keep(&[result]);
+                    }
                     leave!(Flow::Stop(base + p as u64 + 1));
                 }
                 op::READONLY_BUFFER => {

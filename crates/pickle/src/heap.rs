@@ -1,7 +1,7 @@
 //! Containers, call results and callees: what the tagged values point to.
 
 use crate::val::Val;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use wb_verdict::How;
 
 /// The built-in containers.
@@ -27,6 +27,8 @@ pub(crate) struct Seq {
     pub shared: bool,
     /// A dict with the key `__setstate__` or `__class__`.
     pub planted: Option<Val>,
+    /// A tuple that holds imports, itself or in tuples inside, which [`Heap::keep`] has not seen yet.
+    pub imports: bool,
     /// Nodes of the tree that a reader without sharing would build.
     pub size: u64,
     pub items: Vec<Val>,
@@ -107,6 +109,8 @@ pub(crate) struct Heap {
     traits: Vec<Traits>,
     pub texts: Vec<Text>,
     ids: HashMap<Callee, u32>,
+    /// Imports that went into a container or a state.
+    kept: HashSet<u32>,
     bytes: u64,
     /// Shared nodes used once the contents kept have reached [`Heap::KEEP`].
     shared: [Option<u32>; 5],
@@ -157,6 +161,7 @@ impl Heap {
             dropped: false,
             shared: false,
             planted: None,
+            imports: false,
             size: 1,
             items: Vec::new(),
         };
@@ -189,12 +194,18 @@ impl Heap {
         use crate::val::Tag;
         const MAX_ITEMS: usize = 4096;
         let mut plain = true;
+        let mut imports = false;
         let mut size = items.len() as u64;
         for v in items.iter().filter(|v| !v.is_literal()) {
             match (v.tag(), self.nodes.get(v.index())) {
                 (Tag::Node, Some(Node::Seq(s))) => {
                     plain &= s.plain;
+                    imports |= s.imports;
                     size = size.saturating_add(s.size);
+                }
+                (Tag::Global, _) => {
+                    plain = false;
+                    imports = true;
                 }
                 _ => plain = false,
             }
@@ -203,6 +214,9 @@ impl Heap {
         let Some(Node::Seq(seq)) = self.nodes.get_mut(to.index()) else { return 0 };
         let keep = seq.kind == Kind::Tuple || (!full && seq.items.len() + items.len() <= MAX_ITEMS);
         seq.plain &= plain;
+        // What a tuple holds may be the arguments of a call; what another container holds is kept.
+        let (tuple, tree) = (seq.kind == Kind::Tuple, seq.size.saturating_add(size));
+        seq.imports |= tuple && imports;
         if keep && !seq.dropped {
             seq.items.extend_from_slice(items);
             self.bytes += items.len() as u64 * 8;
@@ -210,13 +224,40 @@ impl Heap {
             seq.dropped = true;
         }
         if !seq.shared {
-            seq.size = seq.size.saturating_add(size);
+            seq.size = tree;
         }
-        seq.size
+        let size = seq.size;
+        if imports && !tuple {
+            self.keep(items);
+        }
+        size
+    }
+
+    /// Notes the imports among `items` and in tuples among them: they are kept as data, whatever else is done with them.
+    pub(crate) fn keep(&mut self, items: &[Val]) {
+        use crate::val::Tag;
+        let mut todo: Vec<Val> = items.iter().copied().filter(|v| !v.is_literal()).collect();
+        while let Some(v) = todo.pop() {
+            if v.tag() == Tag::Global {
+                self.kept.insert(v.payload() as u32);
+            } else if v.tag() == Tag::Node
+                && let Some(Node::Seq(s)) = self.nodes.get_mut(v.index())
+                // Each tuple is looked through once.
+                && std::mem::take(&mut s.imports)
+            {
+                todo.extend(s.items.iter().copied().filter(|v| !v.is_literal()));
+            }
+        }
+    }
+
+    /// What [`Heap::keep`] has noted, by callee id.
+    pub(crate) fn kept(&self) -> &HashSet<u32> {
+        &self.kept
     }
 
     /// `list[index] = item`; without a known index the items are no longer known.
     pub(crate) fn replace(&mut self, list: Val, index: Option<i64>, item: Val) {
+        self.keep(&[item]);
         let plain = item.is_literal() || self.get_seq(item).is_some_and(|s| s.plain);
         let Some(Node::Seq(seq)) = self.nodes.get_mut(list.index()) else { return };
         seq.plain &= plain;
@@ -228,6 +269,7 @@ impl Heap {
             _ => {
                 seq.dropped = true;
                 seq.plain = false;
+                seq.items.clear();
             }
         }
     }
@@ -300,6 +342,16 @@ impl Heap {
         self.callees.push(callee.clone());
         self.ids.insert(callee, id);
         id
+    }
+
+    /// Takes over the names of another reading that went on from this one, or that this one went on from: ids are the
+    /// same for the same name in all readings of a run.
+    pub(crate) fn adopt_names(&mut self, other: &Self) {
+        if other.callees.len() > self.callees.len() {
+            self.callees.clone_from(&other.callees);
+            self.traits.clone_from(&other.traits);
+            self.ids.clone_from(&other.ids);
+        }
     }
 
     pub(crate) fn traits(&self, id: u32) -> Traits {

@@ -27,6 +27,22 @@ fn passes_on(module: &str, name: &str) -> bool {
 }
 
 impl State {
+    /// One object, import or unknown value.
+    pub(crate) fn held_one(&self, v: Val) -> Held {
+        let (id, made) = match (v.tag(), self.heap.get_object(v)) {
+            (Tag::Object, Some(o)) => (o.callee, true),
+            (Tag::Global, _) => (v.payload() as u32, false),
+            _ => return Held::Unknown,
+        };
+        let c = self.heap.callee(id);
+        let (module, name) = (c.module.clone(), c.name.clone());
+        match made {
+            _ if module.is_empty() => Held::Unknown,
+            true => Held::Object { module, name },
+            false => Held::Import { module, name },
+        }
+    }
+
     fn held_in(&self, roots: Vec<Val>) -> Vec<Held> {
         /// Values looked at; what holds more is not known.
         const MAX: usize = 1_000_000;
@@ -56,20 +72,12 @@ impl State {
                         todo.push(o.args);
                     }
                     if callees.insert((o.callee, true)) {
-                        out.push(match c.module.is_empty() {
-                            true => Held::Unknown,
-                            false => Held::Object { module: c.module.clone(), name: c.name.clone() },
-                        });
+                        out.push(self.held_one(v));
                     }
                 }
                 Tag::Global => {
-                    let id = v.payload() as u32;
-                    let c = self.heap.callee(id);
-                    if callees.insert((id, false)) {
-                        out.push(match c.module.is_empty() {
-                            true => Held::Unknown,
-                            false => Held::Import { module: c.module.clone(), name: c.name.clone() },
-                        });
+                    if callees.insert((v.payload() as u32, false)) {
+                        out.push(self.held_one(v));
                     }
                 }
                 Tag::Persistent | Tag::Opaque => out.push(Held::Unknown),

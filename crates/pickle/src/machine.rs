@@ -6,7 +6,8 @@
 use crate::literal::Source;
 use crate::observer::Observer;
 use crate::state::{Flow, State};
-use hashbrown::HashMap;
+use crate::val::Val;
+use hashbrown::{HashMap, HashSet};
 use std::io;
 use wb_blob::{Blob, Budget, Exhausted, Window};
 
@@ -43,9 +44,11 @@ pub struct Run {
     pub has_proto: bool,
     /// Names of the opcodes executed that torch's weights-only unpickler does not have.
     pub not_weights_only: Vec<&'static str>,
+    /// Ids of the imports that a container, a state or the result keeps, whether they are called as well or not.
+    pub kept: HashSet<u32>,
 }
 
-/// Sees whether an import is called.
+/// Sees whether anything is imported or called.
 struct Watch(bool);
 
 impl Observer for Watch {
@@ -112,13 +115,16 @@ impl Machine {
     pub fn run(&mut self, obs: &mut dyn Observer) -> Run {
         let end = self.run_one(obs, u64::MAX);
         let mut run = self.summary(end);
-        for (state, at) in std::mem::take(&mut self.forks) {
-            let linear = std::mem::replace(&mut self.state, state);
+        for (mut state, at) in std::mem::take(&mut self.forks) {
+            state.heap.adopt_names(&self.state.heap);
+            let mut linear = std::mem::replace(&mut self.state, state);
             self.at = at;
             let end = self.run_one(obs, u64::MAX);
+            linear.heap.adopt_names(&self.state.heap);
             run.calls = run.calls.max(self.state.calls);
             run.imports = run.imports.max(self.state.imports);
             run.steps += self.state.steps;
+            run.kept.extend(self.state.heap.kept());
             if let End::Exhausted(_) | End::Io(_) = end {
                 run.end = end;
             }
@@ -190,6 +196,7 @@ impl Machine {
             imports: s.imports,
             has_proto: s.has_proto,
             not_weights_only: crate::weights_only::opcodes(s.outside).map(|o| o.name).collect(),
+            kept: s.heap.kept().clone(),
         }
     }
 
@@ -269,7 +276,7 @@ impl Machine {
         }
     }
 
-    /// A loader with its own reading took the bytes from `from` on; would a plain unpickler reach a call there?
+    /// A loader with its own reading took the bytes from `from` on; would a plain unpickler reach an import there?
     fn note_skip(&mut self, from: u64, obs: &mut dyn Observer) {
         /// Bytes of state copied at most for such second readings.
         const MAX_COPIED: u64 = 512 << 20;
@@ -299,11 +306,13 @@ impl Machine {
         }
     }
 
-    /// The other reading of bytes that were skipped, known to reach a call.
-    fn run_skipped(&mut self, state: State, at: u64, obs: &mut dyn Observer) {
-        let main = std::mem::replace(&mut self.state, state);
+    /// The other reading of bytes that were skipped, known to reach an import.
+    fn run_skipped(&mut self, mut state: State, at: u64, obs: &mut dyn Observer) {
+        state.heap.adopt_names(&self.state.heap);
+        let mut main = std::mem::replace(&mut self.state, state);
         let here = std::mem::replace(&mut self.at, at);
         self.run_one(obs, u64::MAX);
+        main.heap.adopt_names(&self.state.heap);
         self.state = main;
         self.at = here;
     }
@@ -389,9 +398,14 @@ impl Machine {
             if next > s.len {
                 return Err(End::Error { at, what: "argument runs past the end" });
             }
-            let bytes =
-                s.source.blob.read_range(frame_end..next.min(frame_end + (64 << 10))).map_err(End::Io)?;
-            let v = s.heap.text(bytes, true);
+            let v = if matches!(code, crate::opcode::LONG1 | crate::opcode::LONG4) {
+                // A number that stands nowhere in the file behind its own opcode.
+                Val::OPAQUE
+            } else {
+                let bytes =
+                    s.source.blob.read_range(frame_end..next.min(frame_end + (64 << 10))).map_err(End::Io)?;
+                s.heap.text(bytes, true)
+            };
             s.stack.push(v);
             self.at = next;
             return Ok(());

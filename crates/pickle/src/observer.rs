@@ -164,6 +164,7 @@ pub struct Decoded {
     tampered: bool,
     plain: bool,
     holds: Vec<Held>,
+    asked: Vec<Held>,
     /// Positional arguments.
     pub args: Vec<Value>,
     /// Keyword arguments.
@@ -186,6 +187,7 @@ impl Decoded {
             kwargs: &self.kwargs,
             plain_args: self.plain,
             holds: &self.holds,
+            asked: &self.asked,
         }
     }
 
@@ -197,7 +199,7 @@ impl Decoded {
 
 impl PendingCall<'_> {
     /// True if only a loader that executes as opcodes what another takes for an array gets here. Chance can
-    /// spell names there, so only what is known to be dangerous should count.
+    /// spell names there, so only names that an import statement could spell should count.
     pub fn is_second_reading(&self) -> bool {
         self.state.linear_only
     }
@@ -263,6 +265,24 @@ impl PendingCall<'_> {
             }
     }
 
+    /// True if [`Call::asked`] is not empty.
+    pub fn asks(&self) -> bool {
+        match (self.how, self.args) {
+            (How::Build, Args::Items([state])) => !self.state.asked_parts(*state).is_empty(),
+            _ => false,
+        }
+    }
+
+    /// See [`Call::asked`].
+    fn asked(&self) -> Vec<Held> {
+        match (self.how, self.args) {
+            (How::Build, Args::Items([state])) => {
+                self.state.asked_parts(*state).into_iter().map(|v| self.state.held_one(v)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Decodes the arguments.
     pub fn decode(&self) -> Decoded {
         const MAX_ITEMS: usize = 64;
@@ -297,6 +317,7 @@ impl PendingCall<'_> {
             tampered: self.tampered,
             plain: self.plain(),
             holds: self.holds(),
+            asked: self.asked(),
             args,
             kwargs,
         }

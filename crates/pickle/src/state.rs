@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub after_build: bool,
     /// Calls and writes so far that could have used a `numpy.dtype` whose state was not set yet.
     pub others: u64,
+    /// What is told is a method that a reader calls by the way.
+    pub asking: bool,
     /// `numpy.dtype` objects without state, and [`Self::others`] when they were made.
     pub fresh: HashMap<Val, u64>,
     /// The object under BUILD was used before.
@@ -111,6 +113,7 @@ impl State {
             extensions: Extensions::default(),
             second_build: false,
             after_build: false,
+            asking: false,
             others: 0,
             fresh: HashMap::new(),
             late_build: false,
@@ -132,9 +135,10 @@ impl State {
         }
     }
 
-    /// Could the opcodes at `from` reach a call from this state? Only a quick look: raw data mostly cannot.
+    /// Could the opcodes at `from` reach an import or a call from this state? Only a quick look: raw data mostly cannot.
     pub(crate) fn could_call(&self, from: u64) -> bool {
         const MAX: usize = 200_000;
+        let mut texts = 0;
         let callable =
             |v: Option<&Val>| v.is_some_and(|v| matches!(v.tag(), Tag::Global | Tag::Object | Tag::Opaque));
         let from_top = |n: usize| self.stack.len().checked_sub(n).filter(|&i| i >= self.fence());
@@ -157,10 +161,22 @@ impl State {
                 | crate::opcode::OBJ
                 | crate::opcode::INST
                 | crate::opcode::BUILD => return true,
+                crate::opcode::GLOBAL if self.names_module(op.offset + 1) => return true,
+                // Of two texts of these opcodes, or of what was there before.
+                crate::opcode::STACK_GLOBAL if first || texts > 1 => return true,
+                code if crate::decode::literal_tag(code) == Some(Tag::Str) => texts += 1,
                 _ => {}
             }
         }
         false
+    }
+
+    /// True if the line at `at` could be the name of a module.
+    fn names_module(&self, at: u64) -> bool {
+        const MAX: usize = 256;
+        let Ok((line, whole)) = self.source.line(at, MAX) else { return false };
+        let module = String::from_utf8_lossy(&line);
+        whole as usize == line.len() && crate::heap::Callee::import(&module, "").has_plausible_module()
     }
 
     /// Bytes of state held.

@@ -233,7 +233,10 @@ impl State {
                 let packed: Vec<Val> =
                     items.get(2).copied().filter(|v| v.tag() != Tag::None).into_iter().collect();
                 let packed = self.heap.seq(Kind::Tuple, &packed);
-                self.call_nested(Target { callee, how: How::Newobj, at }, packed, None, depth + 1, obs).ok()
+                let target = Target { callee, how: How::Newobj, at };
+                let made = self.call_nested(target, packed, None, depth + 1, obs).ok()?;
+                // The base makes it, whatever the class would make of the same.
+                (made.tag() != Tag::Text).then_some(made)
             }
             ("copyreg" | "copy_reg", "add_extension") => {
                 let items = self.items(args)?;
@@ -274,6 +277,8 @@ impl State {
                     found.push(self.attr(object, &name, &via, at, obs)?);
                 }
                 match found[..] {
+                    // Without names it is not made.
+                    [] => None,
                     [one] => Some(one),
                     _ => Some(self.heap.seq(Kind::Tuple, &found)),
                 }

@@ -157,6 +157,9 @@ pub struct Call<'a> {
     /// The objects, imports and unknown values among the arguments, through containers of any depth and width: what a
     /// library that iterates over its arguments may ask. Each once.
     pub holds: &'a [Held],
+    /// For `Build`: what of the state a reader asks whether it is true, and then for its `items`, if the class has no
+    /// `__setstate__`: the state itself or the halves of a pair, where they are objects, imports or unknown.
+    pub asked: &'a [Held],
 }
 
 /// Something among the arguments of a call that is neither a literal nor a container.
@@ -196,6 +199,7 @@ impl<'a> Call<'a> {
             kwargs: &[],
             plain_args: true,
             holds: &[],
+            asked: &[],
         }
     }
 }

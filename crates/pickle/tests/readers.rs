@@ -196,3 +196,94 @@ fn a_buffered_file_takes_the_other_way_at_the_second_frame() {
     ]);
     expect(&stream, &["end Stop(34)", "pickle-frame-straddle", "posix.system('id')"]);
 }
+
+#[test]
+fn what_a_reader_asks_by_the_way_is_told() {
+    let made = b"cm\nC\n)R";
+    // A list has no `__setstate__`: the Python reader asks the state, or the halves of a pair, whether they are true.
+    expect(&cat(&[b"\x80\x02]", made, b"b."]), &["Indirect 10 m.C(...)()"]);
+    expect(&cat(&[b"\x80\x02]N", made, b"\x86b."]), &["Indirect 12 m.C(...)()"]);
+    // The items of `*args`, the keys of `**kwargs`, whether there is anything to call or not.
+    expect(&cat(&[b"\x80\x02cn\nf\n", made, b"R."]), &["Indirect 14 m.C(...)()", "Reduce 14 n.f("]);
+    expect(&cat(&[b"\x80\x02N", made, b"R."]), &["Indirect 10 m.C(...)()", "not callable"]);
+    expect(&cat(&[b"\x80\x04cn\nf\n)", made, b"\x92."]), &["Indirect 15 m.C(...)()", "NewobjEx 15 n.f"]);
+    // A list is indexed by whatever says which number it is; a slice takes what an object yields.
+    expect(&cat(&[b"\x80\x02]Na", made, b"Ns."]), &["Indirect 13 m.C(...)()"]);
+    expect(
+        &cat(&[b"\x80\x02]cbuiltins\nslice\nN\x85R", made, b"s."]),
+        &["Indirect 29 builtins.slice(...)()", "Indirect 29 m.C(...)()"],
+    );
+    // So is a bytearray, and what is put into it says which number it is.
+    let bytes = b"\x80\x05\x96\x01\0\0\0\0\0\0\0a";
+    expect(&cat(&[bytes, made, b"K\x01s."]), &["Indirect 21 m.C(...)()"]);
+    expect(&cat(&[bytes, b"(", made, b"e."]), &["Indirect 20 m.C(...)()"]);
+    // Plain values answer nothing of their own.
+    for plain in [&b"\x80\x02]}b."[..], b"\x80\x02]N}\x86b.", b"\x80\x02]NaK\x00Ns.", b"\x80\x02]NaI00\nNs."]
+    {
+        assert!(!run(plain).contains("Indirect"), "{}", run(plain));
+    }
+}
+
+#[test]
+fn an_item_at_an_odd_index_is_the_new_one() {
+    // `False` is the index 0.
+    expect(b"\x80\x02cn\nf\n]NaI00\nK\x07s\x85R.", &["n.f([7])"]);
+    expect(b"\x80\x02cn\nf\n]NaI-1\nK\x07s\x85R.", &["n.f([7])"]);
+    // At an index that is not known nothing is known of the list.
+    let log = run(b"\x80\x02cn\nf\n]NaG\0\0\0\0\0\0\0\0K\x07s\x85R.");
+    assert!(log.contains("n.f([") && !log.contains("None"), "{log}");
+}
+
+#[test]
+fn an_attribute_getter_without_names_hands_out_nothing_known() {
+    expect(b"coperator\nattrgetter\n)R)R}b.", &["Build", "attrgetter(...)"]);
+}
+
+#[test]
+fn a_number_that_crosses_the_end_of_its_frame_is_no_text() {
+    // From a file that cannot peek the length is read inside the frame and the number behind it.
+    let stream = cat(&[b"\x80\x04cn\nf\n\x95\x03\0\0\0\0\0\0\0\x8a\x01\x05\x07\x85R."]);
+    let log = run(&cat(&[&stream[..7], &stream[7..]]));
+    assert!(!log.contains("n.f('"), "{log}");
+}
+
+#[test]
+fn readings_that_part_do_not_share_names() {
+    // Behind the frame one reader calls `a.harmless`, the other `posix.system`: both under names of their own.
+    struct Ids(Vec<(u32, String)>);
+    impl wb_pickle::Observer for Ids {
+        fn call(&mut self, call: &wb_pickle::PendingCall<'_>) {
+            self.0.push((call.callee_id(), call.callee().rendering.clone()));
+        }
+    }
+    let inside = b"X\x01\0\0\0";
+    let behind = b"\x01\0\0\0a0ca\nb\n)R0cposix\nsystem\n)R.";
+    let stream = cat(&[b"\x80\x04\x95", &3u64.to_le_bytes(), inside, behind]);
+    let blob = wb_blob::Blob::from_vec(stream);
+    let mut ids = Ids(Vec::new());
+    wb_pickle::Machine::new(&blob, 0, &wb_blob::Budget::new(wb_blob::Limits::default())).run(&mut ids);
+    for (id, name) in &ids.0 {
+        assert!(ids.0.iter().all(|(other, n)| (other == id) == (n == name)), "{:?}", ids.0);
+    }
+}
+
+#[test]
+fn imports_that_are_kept_are_known_at_the_end() {
+    let kept = |stream: &[u8]| {
+        let blob = wb_blob::Blob::from_vec(stream.to_vec());
+        let budget = wb_blob::Budget::new(wb_blob::Limits::default());
+        let mut names = support::Names::default();
+        let run = wb_pickle::Machine::new(&blob, 0, &budget).run(&mut names);
+        let mut kept: Vec<String> =
+            names.0.iter().filter(|(id, _)| run.kept.contains(id)).map(|n| n.1.clone()).collect();
+        kept.dedup();
+        kept
+    };
+    assert_eq!(kept(b"cm\nf\n)R."), Vec::<String>::new());
+    assert_eq!(kept(b"cm\nf\n(cn\ng\ntR."), Vec::<String>::new());
+    assert_eq!(kept(b"cm\nf\nq\x00)R0](h\x00e."), ["m.f"]);
+    assert_eq!(kept(b"](((cm\nf\nttcn\ng\ne."), ["m.f", "n.g"]);
+    assert_eq!(kept(b"cm\nC\n)R(Ncn\ng\ntb."), ["n.g"]);
+    assert_eq!(kept(b"}(Ncm\nf\nu."), ["m.f"]);
+    assert_eq!(kept(b"cm\nf\n."), ["m.f"]);
+}

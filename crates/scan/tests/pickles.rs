@@ -1,7 +1,8 @@
 //! Small pickles assembled by hand, from bytes to verdict.
 
 use wb_blob::Blob;
-use wb_scan::{Options, judge, scan};
+use wb_pickle::{Call, Value};
+use wb_scan::{Options, catalogue, judge, scan};
 use wb_verdict::*;
 
 fn report(pickle: &[u8]) -> Report {
@@ -419,4 +420,118 @@ fn only_the_reader_of_files_reaches_the_call_behind_a_short_frame() {
 fn short_opcodes_are_no_messagepack_document() {
     let r = report(b"\x8f\x63zzz\nf\n\x29\x94\0\0\0\0cc))");
     assert_ne!(r.verdict, Verdict::Clean, "{r:?}");
+}
+
+#[test]
+fn a_harmless_call_does_not_hide_that_the_same_name_is_kept() {
+    let getattr = global("builtins", "getattr");
+    let member =
+        [&global("transformers.utils.generic", "PaddingStrategy")[..], &text("LONGEST"), b"\x86R"].concat();
+    let call = [&getattr[..], b"\x94", &member].concat();
+    assert_eq!(report(&stream(&[&call])).verdict, Verdict::Clean);
+    let kept = report(&stream(&[&call, b"0}", &text("f"), b"h\x00s"]));
+    assert_eq!(kept.verdict, Verdict::Suspicious, "{kept:?}");
+    assert_eq!(worst(&kept), ("WB-PKL-012", "builtins.getattr"));
+}
+
+#[test]
+fn what_a_plain_unpickler_finds_in_the_bytes_of_an_array_is_told() {
+    let array = |bytes: &[u8]| {
+        let dtype = [&global("numpy", "dtype")[..], &text("u1"), b"\x89\x88\x87R"].concat();
+        let subclass = global("numpy", "ndarray");
+        let wrapper = global("joblib.numpy_pickle", "NumpyArrayWrapper");
+        let state = [
+            &text("subclass")[..],
+            &subclass,
+            &text("shape"),
+            &[b'K', bytes.len() as u8, 0x85],
+            &text("order"),
+            &text("C"),
+            &text("dtype"),
+            &dtype,
+            &text("allow_mmap"),
+            b"\x88",
+        ]
+        .concat();
+        // What follows the array calls as many names as the array does, and in the same way.
+        report(&stream(&[
+            &wrapper,
+            b")\x81}(",
+            &state,
+            b"ub",
+            bytes,
+            &global("collections", "OrderedDict"),
+            b")R\x86",
+        ]))
+    };
+    assert_eq!(array(b"plain").verdict, Verdict::Clean);
+    assert_eq!(array(b"cposix\nsystem\n(S'id'\ntR.").verdict, Verdict::Malicious);
+    assert_eq!(array(b"cposix\nsystem\n)R").verdict, Verdict::Malicious);
+    assert_eq!(array(b"cantigravity\nfly\n").verdict, Verdict::Malicious);
+    assert_eq!(array(b"cmypkg\nf\n)R.").verdict, Verdict::Suspicious);
+    assert_eq!(array(b"cmypkg\nf\n").reason, Some(UnknownReason::UnknownClass));
+    // Numbers spell this by chance.
+    assert_eq!(array(b"c\x02\n\xff\n)R.").verdict, Verdict::Clean);
+}
+
+#[test]
+fn a_known_module_is_imported_whatever_is_looked_for_in_it() {
+    for name in ["0", " ", "a b", ""] {
+        let alone = format!("cantigravity\n{name}\n");
+        let second = format!("N.cantigravity\n{name}\n");
+        for stream in [&alone[..], &second, &format!("{alone}."), &format!("{alone}.(")] {
+            let report = report(stream.as_bytes());
+            assert!(report.verdict >= Verdict::Suspicious, "{stream:?}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn the_next_load_of_a_text_may_import() {
+    for text in ["](e.c__", "N.cmypkg\nthing\n", "N.N.](e.cmypkg\nthing\n"] {
+        let report = report(text.as_bytes());
+        assert_eq!(
+            (report.verdict, report.reason),
+            (Verdict::Unknown, Some(UnknownReason::UnknownClass)),
+            "{text:?}"
+        );
+    }
+    assert_eq!(report(b"N.N.](e.").verdict, Verdict::Clean);
+}
+
+#[test]
+fn the_halves_of_a_state_are_asked_where_the_class_has_no_setstate() {
+    let class = |module, name| [&global(module, name)[..], b")\x81"].concat();
+    let built = |state: &[u8]| report(&stream(&[&class("collections", "OrderedDict"), state, b"b"])).verdict;
+    let odd = class("weights_helper", "Lazy");
+    assert_eq!(built(b"N}\x86"), Verdict::Clean);
+    assert_eq!(built(&[b"N", &odd[..], b"\x86"].concat()), Verdict::Suspicious);
+    assert_eq!(built(&[&odd[..], b"}\x86"].concat()), Verdict::Suspicious);
+    // Arrays and numbers answer for themselves; a class of its own package may take pairs of what it likes.
+    assert_eq!(built(&[b"N", &class("fractions", "Fraction")[..], b"\x86"].concat()), Verdict::Clean);
+    let own = |part: &[u8]| report(&stream(&[&class("mypkg", "Model"), b"N", part, b"\x86b"]));
+    assert_eq!(own(&class("fractions", "Fraction")).reason, Some(UnknownReason::UnknownClass));
+    assert_eq!(own(&odd).verdict, Verdict::Suspicious);
+}
+
+#[test]
+fn what_is_put_into_a_container_that_asks_it_must_answer_for_itself() {
+    let put = |module, name, how, args: &[Value]| {
+        let plain_args = args.iter().all(Value::is_plain);
+        catalogue::classify(&Call { how, args, plain_args, ..Call::import(module, name) })
+    };
+    let odd = || Value::Object { made_by: "mypkg.Lazy".into(), args: vec![] };
+    let bound = || Value::Object { made_by: "builtins.slice".into(), args: vec![Value::None] };
+    assert_eq!(put("builtins", "list", How::Append, &[odd()]), CallClass::Harmless);
+    assert_eq!(put("builtins", "list", How::SetItem, &[Value::Int(0), odd()]), CallClass::Harmless);
+    for (name, items) in
+        [("list", [odd(), Value::None]), ("list", [bound(), odd()]), ("bytearray", [Value::Int(0), odd()])]
+    {
+        assert_ne!(put("builtins", name, How::SetItem, &items), CallClass::Harmless, "{name} {items:?}");
+    }
+    assert_ne!(put("builtins", "bytearray", How::Append, &[odd()]), CallClass::Harmless);
+    assert_eq!(put("builtins", "bytearray", How::Append, &[Value::Int(7)]), CallClass::Harmless);
+    assert_ne!(put("collections", "deque", How::SetItem, &[odd(), Value::None]), CallClass::Harmless);
+    assert_eq!(put("collections", "OrderedDict", How::SetItem, &[odd(), odd()]), CallClass::Harmless);
+    assert_ne!(put("scipy.sparse", "dok_matrix", How::SetItem, &[Value::Int(0), odd()]), CallClass::Harmless);
 }

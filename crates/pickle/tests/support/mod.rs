@@ -32,6 +32,16 @@ impl Observer for Log {
     }
 }
 
+/// The ids of imports.
+#[derive(Default)]
+pub struct Names(pub Vec<(u32, String)>);
+
+impl Observer for Names {
+    fn import(&mut self, _: u64, id: u32, callee: &Callee) {
+        self.0.push((id, callee.rendering.clone()));
+    }
+}
+
 pub fn run_blob(blob: &Blob, chunk: usize) -> String {
     let budget = Budget::new(Limits::default());
     let mut log = Log::default();

@@ -77,6 +77,27 @@ fn is_inert_argument(value: &Value) -> bool {
     is_inert(value) || matches!(value, Value::Global { module, .. } if module == "numpy")
 }
 
+/// Can all of these be asked whether they are true, and for their `items`, without running anything of the stream's?
+///
+/// `BUILD` of an object without `__setstate__` does so with its state and the halves of a pair. A class that has one
+/// takes what it likes.
+pub(super) fn answers(asked: &[Held]) -> bool {
+    asked.iter().all(|held| match held {
+        Held::Object { module, name } => {
+            let made_by = format!("{module}.{name}");
+            let array = makes_arrays(&made_by) || made_by.starts_with("torch._utils._rebuild_");
+            // A method of theirs that a state replaces is told.
+            let container = matches!(module.as_str(), "collections" | "builtins")
+                && matches!(
+                    name.as_str(),
+                    "OrderedDict" | "defaultdict" | "Counter" | "deque" | "list" | "dict" | "set"
+                );
+            is_immutable(&made_by) || (array && name != "scalar") || container
+        }
+        Held::Import { .. } | Held::Unknown => false,
+    })
+}
+
 /// Makers of arrays, frames, columns, and the time zones of indexes.
 const ARRAY_MAKERS: [&str; 12] = [
     "numpy.",

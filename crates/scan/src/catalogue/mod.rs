@@ -60,7 +60,11 @@ fn classify_in(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
     if call.how == How::Data && cat.is_attribute_of_harmless(call.module, call.name) {
         return CallClass::Harmless;
     }
-    cat.uncatalogued(call.module)
+    match cat.uncatalogued(call.module) {
+        // Not its own state alone is set.
+        CallClass::Unknown if !inert::answers(call.asked) => CallClass::Unresolved,
+        class => class,
+    }
 }
 
 /// True if [`classify`] looks at the arguments of this use. Otherwise its answer holds for all uses of the same
@@ -68,6 +72,7 @@ fn classify_in(cat: &Catalogue<'_>, call: &Call<'_>) -> CallClass {
 pub fn depends_on_args(module: &str, name: &str, how: How, plain: bool) -> bool {
     let cat = &CATALOGUE;
     module.is_empty()
+        || (matches!(how, How::Append | How::SetItem) && predicate::asks_items(module, name))
         || cat.harmless(module, name).is_some_and(|e| e.allows(how) && e.looks_at_args(how, plain))
         || cat.carries(module, name).is_some()
 }

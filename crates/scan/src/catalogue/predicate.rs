@@ -1,6 +1,8 @@
 //! Predicates over the arguments of a harmless use.
 
-use super::inert::{are_arrays, are_pairs, are_tensors, holds_arrays, holds_dtypes, is_contained, is_inert};
+use super::inert::{
+    answers, are_arrays, are_pairs, are_tensors, holds_arrays, holds_dtypes, is_contained, is_inert,
+};
 use super::lookup::{is_constant, is_dunder};
 use super::tables::{Catalogue, Entry};
 use super::vocabulary::{Args, Part};
@@ -25,6 +27,8 @@ use Outcome::{Class, Harmless, Unproved};
 pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> Outcome {
     match call.how {
         How::Data => return Harmless,
+        // Where the class has a `__setstate__` of its own that takes pairs, nobody else looks into them.
+        How::Build if !answers(call.asked) && !call.module.starts_with("numpy.random") => return Unproved,
         // What a partial calls is part of its state.
         How::Build if entry.args == Args::Partial => {
             let [Value::Tuple(state)] = call.args else { return Unproved };
@@ -65,7 +69,8 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
             return yes(call.plain_args && matches!(call.args, [Value::Dict(_) | Value::None]));
         }
         How::Build => return yes(call.plain_args),
-        How::Append | How::SetItem | How::AddItems | How::Hash => return Harmless,
+        How::Append | How::SetItem => return yes(items_are_not_asked(cat, call)),
+        How::AddItems | How::Hash => return Harmless,
         _ => {}
     }
     let args = call.args;
@@ -150,6 +155,27 @@ pub(super) fn check(cat: &Catalogue<'_>, entry: &Entry<'_>, call: &Call<'_>) -> 
             }
             _ => Unproved,
         },
+    }
+}
+
+/// True for containers that ask what is put into them which number it is, or for its items. Most just keep it.
+pub(super) fn asks_items(module: &str, name: &str) -> bool {
+    matches!((module, name), ("builtins", "bytearray" | "list") | ("collections", "deque"))
+        || module.starts_with("scipy.sparse")
+}
+
+/// Does nothing that is put into such a container run anything of the stream's?
+fn items_are_not_asked(cat: &Catalogue<'_>, call: &Call<'_>) -> bool {
+    if !asks_items(call.module, call.name) || call.plain_args || call.args.iter().all(is_inert) {
+        return true;
+    }
+    match (call.name, call.how) {
+        ("list" | "deque", How::Append) => true,
+        // A slice takes whatever the value yields.
+        ("list" | "deque", _) => {
+            call.args.iter().step_by(2).all(|key| matches!(key, Value::Int(_) | Value::Bool(_)))
+        }
+        _ => call.module != "builtins" && are_arrays(cat, call.args),
     }
 }
 

@@ -120,6 +120,7 @@ fn object_array(cx: &mut Cx<'_>, blob: &Blob, at: u64) -> u64 {
         let mut machine = Machine::new(blob, at, &budget);
         let mut collector = Collector::new(cx, blob, at);
         let run = machine.run(&mut collector);
+        collector.note(&run);
         collector.finish(true);
         match run.end {
             End::Stop(next) => stop = next,

@@ -45,7 +45,8 @@ impl Observer for Trial {
     fn import(&mut self, offset: u64, _: u32, callee: &Callee) {
         // Any byte string may begin like an extension code; unregistered, it ends the load.
         let extension = callee.rendering.starts_with("copyreg.extension(");
-        if !self.known_import && !extension && callee.is_plausible() && !callee.module.is_empty() {
+        // The module is imported before anybody sees that it has no such name.
+        if !self.known_import && !extension && callee.has_plausible_module() {
             let class = catalogue::classify(&import_of(offset, callee));
             self.known_import = !matches!(class, CallClass::Unknown | CallClass::Unresolved);
         }
@@ -154,9 +155,16 @@ impl Observer for Imports {
 /// Would an unpickler import something of `blob`, a text, before it fails? `cat`, `dog`, a line each, is an import of
 /// `dog` from `at`; only the name of the file tells whether anybody unpickles it.
 pub(super) fn text_imports(blob: &Blob) -> bool {
+    const MAX_PICKLES: u32 = 1000;
     let mut seen = Imports(false);
     let mut machine = Machine::with_chunk(blob, 0, &Budget::new(Limits::default()), 4 << 10);
-    machine.trial(&mut seen, TRIAL_STEPS);
+    for _ in 0..MAX_PICKLES {
+        match machine.trial(&mut seen, TRIAL_STEPS).map(|run| run.end) {
+            // The next `load` of the same file.
+            Some(End::Stop(next)) if !seen.0 && next < blob.len() => machine.restart(next),
+            _ => break,
+        }
+    }
     seen.0
 }
 

@@ -27,6 +27,8 @@ struct Use {
     plain: bool,
     /// Without arguments: there is nothing that the answer could depend on.
     bare: bool,
+    /// See [`PendingCall::asks`].
+    asks: bool,
 }
 
 struct Known {
@@ -51,6 +53,8 @@ pub(super) struct Collector<'c, 'a> {
     /// Uses and imports seen.
     order: u64,
     called: HashSet<u32>,
+    /// Imports that are kept as data as well, once the run is over.
+    kept: HashSet<u32>,
     facts: u64,
     /// Ranges handed to deserialisers and scanned already.
     nested: HashSet<(u64, u64)>,
@@ -80,6 +84,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             imports: HashMap::new(),
             order: 0,
             called: HashSet::new(),
+            kept: HashSet::new(),
             facts: 0,
             nested: HashSet::new(),
             arrays: HashMap::new(),
@@ -90,8 +95,10 @@ impl<'c, 'a> Collector<'c, 'a> {
         }
     }
 
-    /// Takes note of what only the end of the run tells: opcodes that torch's weights-only unpickler does not have.
+    /// Takes note of what only the end of the run tells: imports that are kept, and opcodes that torch's weights-only
+    /// unpickler does not have.
     pub(super) fn note(&mut self, run: &Run) {
+        self.kept.extend(&run.kept);
         if self.torch
             && self.refused.is_none()
             && let Some(name) = run.not_weights_only.first()
@@ -125,10 +132,15 @@ impl<'c, 'a> Collector<'c, 'a> {
             }
         }
         for (id, (at, order, callee)) in self.imports {
-            if self.called.contains(&id) {
+            let called = self.called.contains(&id);
+            if called && !self.kept.contains(&id) {
                 continue;
             }
             let Some(kind) = held(at, &callee, sure, self.torch) else { continue };
+            // A harmless call does not make up for what the same name is kept for.
+            if called && !is_reviewed_against(&kind) {
+                continue;
+            }
             rest.push((at, order, kind));
         }
         if let Some((at, why)) = self.refused {
@@ -171,9 +183,20 @@ impl Observer for Collector<'_, '_> {
     fn call(&mut self, call: &PendingCall<'_>) {
         if call.is_second_reading() {
             let decoded = call.decode();
-            let class = catalogue::classify(&decoded.as_call());
-            if !matches!(class, CallClass::Dangerous { .. } | CallClass::KnownUncatalogued) {
-                return;
+            match catalogue::classify(&decoded.as_call()) {
+                CallClass::Harmless => return,
+                // Raw numbers spell names that are none by chance, and now and then an opcode that changes or calls the
+                // wrapper in front of them, which has nothing to change or call.
+                CallClass::Unknown | CallClass::Unresolved
+                    if matches!(
+                        call.how,
+                        How::Build | How::Append | How::SetItem | How::AddItems | How::Hash
+                    ) || call.callee().module.is_empty()
+                        || !call.callee().is_plausible() =>
+                {
+                    return;
+                }
+                _ => {}
             }
         }
         self.cx.explain(call.offset, || call.decode().rendering());
@@ -185,6 +208,7 @@ impl Observer for Collector<'_, '_> {
             tampered: call.tampered,
             plain: call.plain(),
             bare: call.is_bare(),
+            asks: call.asks(),
         };
         let known = self.known.entry(key).or_insert_with(|| {
             self.called.insert(call.callee_id());
@@ -201,7 +225,13 @@ impl Observer for Collector<'_, '_> {
         let as_call = decoded.as_call();
         let class = classify(&as_call, self.torch);
         let fixed = key.bare
-            || !catalogue::depends_on_args(as_call.module, as_call.name, as_call.how, as_call.plain_args);
+            || (!key.asks
+                && !catalogue::depends_on_args(
+                    as_call.module,
+                    as_call.name,
+                    as_call.how,
+                    as_call.plain_args,
+                ));
         let harmless = class == CallClass::Harmless;
         let (module, name) = catalogue::subject(&as_call, &class);
         let fact = |count| FactKind::Call {
@@ -383,7 +413,8 @@ fn is_foreign_class(module: &str, name: &str) -> bool {
 /// The fact that an import is held as data; none for names that only text would give.
 fn held(at: u64, callee: &Callee, sure: bool, torch: bool) -> Option<FactKind> {
     let call = classify(&import_of(at, callee), torch);
-    if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.is_plausible()) {
+    if !sure && (matches!(call, CallClass::Unknown | CallClass::Unresolved) || !callee.has_plausible_module())
+    {
         return None;
     }
     Some(FactKind::Call {
@@ -423,6 +454,12 @@ fn list(cx: &mut Cx<'_>, blob: &Blob, at: u64) {
             return;
         }
     }
+}
+
+/// True for a name that is known and not harmless in this use.
+fn is_reviewed_against(fact: &FactKind) -> bool {
+    let FactKind::Call { call, .. } = fact else { return false };
+    matches!(call, CallClass::Dangerous { .. } | CallClass::KnownUncatalogued)
 }
 
 fn is_harmless(fact: &FactKind) -> bool {
