@@ -109,14 +109,21 @@ LETTERS = {tuple: "T", list: "L", set: "X", frozenset: "Z"}
 
 def shown(v):
     global ROOM
-    # Most calls have no arguments, or none with names.
-    if not v:
-        if type(v) is tuple:
-            return "T()"
-        if type(v) is dict:
-            return "D()"
+    # Most calls have no arguments, or none with names. Stand-ins are not asked whether they are true.
+    if type(v) is tuple and not v:
+        return "T()"
+    if type(v) is dict and not v:
+        return "D()"
     ROOM = 400
     return show(v)
+
+
+# The object and the state of the BUILD under way in the Python reader.
+BUILDING = []
+
+
+def asked(n, method):
+    say("m", str(n), method, *map(shown, BUILDING))
 
 
 class Dict:
@@ -172,12 +179,21 @@ class Bare(type):
 
     # What the readers call on values by the way.
     def __iter__(cls):
-        say("m", str(cls.n), "__iter__")
+        asked(cls.n, "__iter__")
         return iter(())
 
+    def __bool__(cls):
+        asked(cls.n, "__bool__")
+        return True
+
     def items(cls):
-        say("m", str(cls.n), "items")
+        asked(cls.n, "items")
         return ()
+
+    def keys(cls):
+        asked(cls.n, "keys")
+        return ()
+
 
 class Full(Bare):
     def __setstate__(cls, state):
@@ -252,6 +268,16 @@ class Dispatch(dict):
 
 class PythonReader(pickle._Unpickler):
     dispatch = Dispatch(pickle._Unpickler.dispatch)
+
+    def build(self):
+        global BUILDING
+        BUILDING = self.stack[-2:]
+        try:
+            self.load_build()
+        finally:
+            BUILDING = []
+
+    dispatch[ord("b")] = build
 
     def find_class(self, module, name):
         if self.proto < 3 and self.fix_imports:

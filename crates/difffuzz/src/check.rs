@@ -1,7 +1,7 @@
 //! All comparisons of one stream.
 
 use crate::child::Answer;
-use crate::compare::{Allowed, Divergence, follow};
+use crate::compare::{Allowed, Divergence, ended_early, follow};
 use crate::fault::Fault;
 use crate::generate::Stream;
 use crate::judged::{Word, is_catalogued, precise, scanned};
@@ -78,7 +78,7 @@ fn compare(
     let (mut facts, mut word) = scanned(bytes);
     if let Some(f) = fault {
         f.facts(&mut facts);
-        word = f.word(word);
+        word = f.word(word, &facts);
     }
     checked.word = Some(word);
     for reading in readings {
@@ -144,6 +144,9 @@ fn memory(reading: &Reading, telling: &Telling) -> Result<(), Divergence> {
 fn frames(readings: &[Reading], telling: &Telling) -> Result<(), Divergence> {
     let by = |c| readings.iter().find(|r| r.reader == c);
     let (Some(c), Some(f)) = (by('c'), by('f')) else { return Ok(()) };
+    if ended_early(c, telling) || ended_early(f, telling) {
+        return Ok(());
+    }
     // Until the first STOP: behind it readers of files stand behind the frame, which is told as trailing data.
     let first = |r: &Reading| {
         let stop = r.events.iter().position(|(_, e)| matches!(e, Event::Stop(_)));

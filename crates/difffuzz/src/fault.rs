@@ -1,7 +1,7 @@
 //! Faults for the self-test: what would be told if one part of the machine were wrong.
 
 use crate::generate::names::PYTHON_2;
-use crate::judged::Word;
+use crate::judged::{Word, word_of};
 use crate::told::{Telling, Told};
 use wb_blob::Blob;
 use wb_pickle::{Value, disassemble, fix_imports};
@@ -58,6 +58,8 @@ pub enum Fault {
     FactCounts,
     /// Facts of names held as data are lost.
     NoHeldFacts,
+    /// Names that are called are not told as held as well.
+    NoKept,
 }
 
 impl Fault {
@@ -89,6 +91,7 @@ impl Fault {
             ("every stream is clean".into(), Self::AllClean),
             ("facts are counted wrong".into(), Self::FactCounts),
             ("held names are no facts".into(), Self::NoHeldFacts),
+            ("names both called and held are called only".into(), Self::NoKept),
         ];
         for how in
             [Reduce, Inst, Obj, Newobj, NewobjEx, Build, Append, SetItem, AddItems, Ext, Hash, Indirect]
@@ -195,8 +198,12 @@ impl Fault {
     }
 
     /// What the faulty scanner says.
-    pub fn word(self, word: Word) -> Word {
-        if self == Self::AllClean { Word::Clean } else { word }
+    pub fn word(self, word: Word, facts: &Facts) -> Word {
+        match self {
+            Self::AllClean => Word::Clean,
+            Self::NoKept => word_of(facts),
+            _ => word,
+        }
     }
 
     /// The facts of the faulty scanner.
@@ -212,8 +219,23 @@ impl Fault {
             Self::NoHeldFacts => {
                 facts.facts.retain(|f| !matches!(f.kind, FactKind::Call { how: How::Data, .. }));
             }
+            Self::NoKept => {
+                let called: Vec<String> = facts.facts.iter().filter_map(|f| called(&f.kind)).collect();
+                facts.facts.retain(|f| match &f.kind {
+                    FactKind::Call { how: How::Data, callable, .. } => !called.contains(callable),
+                    _ => true,
+                });
+            }
             _ => {}
         }
+    }
+}
+
+/// What a fact says is called.
+fn called(fact: &FactKind) -> Option<String> {
+    match fact {
+        FactKind::Call { how, callable, .. } if *how != How::Data => Some(callable.clone()),
+        _ => None,
     }
 }
 

@@ -34,8 +34,9 @@ pub enum Event {
     Equal(usize),
     /// `memoryview(x)`.
     Buffer(usize),
-    /// A method called on a value by the way: `__iter__`, `items`.
-    ByTheWay(usize),
+    /// A method called on a value by the way: `__iter__`, `__bool__`, `items`, `keys`; in BUILD, on which object and
+    /// with which state.
+    ByTheWay(usize, Option<(Shown, Shown)>),
     /// STOP; where the file stands.
     Stop(u64),
 }
@@ -119,7 +120,15 @@ fn event(reader: char, line: &str) -> Option<(Option<u8>, Event)> {
         "H" => Event::Hash(number(field()?)?),
         "Q" => Event::Equal(number(field()?)?),
         "U" => Event::Buffer(number(field()?)?),
-        "m" => Event::ByTheWay(number(field()?)?),
+        "m" => {
+            let on = number(field()?)?;
+            field()?;
+            let build = match (field(), field()) {
+                (Some(object), Some(state)) => Some((shown(object)?, shown(state)?)),
+                _ => None,
+            };
+            Event::ByTheWay(on, build)
+        }
         "Z" => Event::Stop(number(field()?)? as u64),
         _ => return None,
     };

@@ -39,6 +39,38 @@ impl StandIns {
         }
     }
 
+    /// What a call of this with these arguments calls in the end, if it is a `functools.partial`, and with which.
+    fn through_partial(&self, by: usize, args: &Shown) -> (usize, Shown) {
+        let Some((f, mut all, _)) = self.partial_of(by, None) else { return (by, args.clone()) };
+        if let Shown::Seq(_, rest) = args {
+            all.extend(rest.iter().cloned());
+        }
+        (f, Shown::Seq('T', all))
+    }
+
+    /// What `functools.reduce` hands back without calling anything: what it starts with, or the only item.
+    fn handed_back(&self, n: usize) -> Option<Shown> {
+        let Made::Result(by, args) = self.made(n)? else { return None };
+        let (by, args) = self.through_partial(*by, args);
+        let Shown::Seq(_, args) = args else { return None };
+        let ([_, Shown::Seq(kind, items), start @ ..], ("functools" | "_functools", "reduce")) =
+            (&args[..], self.imported(by)?)
+        else {
+            return None;
+        };
+        let items: Vec<&Shown> = items.iter().step_by(if *kind == 'D' { 2 } else { 1 }).collect();
+        match (&items[..], start) {
+            ([], [start]) => Some(start.clone()),
+            ([one], []) => Some((*one).clone()),
+            _ => None,
+        }
+    }
+
+    /// True for the result of a call that is a built-in value.
+    pub fn is_built_in(&self, n: usize) -> bool {
+        self.handed_back(n).is_some_and(|v| !matches!(v, Shown::Object(_) | Shown::Any))
+    }
+
     /// Function, arguments and named arguments of a `functools.partial`, given the last state set on it.
     pub fn partial_of(&self, n: usize, state: Option<&Shown>) -> Option<(usize, Vec<Shown>, Vec<Shown>)> {
         let Made::Result(by, made) = self.made(n)? else { return None };
@@ -72,7 +104,16 @@ impl StandIns {
     /// A shown value as the catalogue takes it. What was cut off is taken for plain: a stream is not blamed for what
     /// the recorder left out.
     pub fn value(&self, v: &Shown) -> Value {
-        let all = |items: &[Shown]| items.iter().map(|i| self.value(i)).collect::<Vec<_>>();
+        self.valued(v, false)
+    }
+
+    /// As [`Self::value`], with text that a call returned as the result of that call.
+    pub fn value_of_objects(&self, v: &Shown) -> Value {
+        self.valued(v, true)
+    }
+
+    fn valued(&self, v: &Shown, objects: bool) -> Value {
+        let all = |items: &[Shown]| items.iter().map(|i| self.valued(i, objects)).collect::<Vec<_>>();
         match v {
             Shown::Any => Value::PlainRest,
             Shown::None => Value::None,
@@ -86,38 +127,60 @@ impl StandIns {
             Shown::Seq('X', items) => Value::Set(all(items)),
             Shown::Seq('Z', items) => Value::FrozenSet(all(items)),
             Shown::Seq(_, items) => {
-                Value::Dict(items.chunks_exact(2).map(|p| (self.value(&p[0]), self.value(&p[1]))).collect())
+                let pair = |p: &[Shown]| (self.valued(&p[0], objects), self.valued(&p[1], objects));
+                Value::Dict(items.chunks_exact(2).map(pair).collect())
             }
-            Shown::Object(n) => self.object_value(*n),
+            Shown::Object(n) => self.object_value(*n, objects),
         }
     }
 
-    fn object_value(&self, n: usize) -> Value {
+    fn object_value(&self, n: usize, objects: bool) -> Value {
         if let Some((module, name)) = self.import_of(n) {
             return Value::Global { module, name };
         }
         match self.made(n) {
             Some(Made::Result(by, args)) => {
-                let args = match self.value(args) {
+                let (by, args) = self.through_partial(*by, args);
+                let args = match self.valued(&args, objects) {
                     Value::Tuple(items) => items,
                     other => vec![other],
                 };
-                match self.imported(*by) {
+                match self.imported(by) {
                     // Text and bytes that the machine works out.
-                    Some(("builtins", "str" | "bytes") | ("_codecs" | "codecs", "encode")) => {
+                    Some(("builtins", "str" | "bytes") | ("_codecs" | "codecs", "encode")) if !objects => {
                         Value::PlainRest
                     }
                     Some(("copyreg", _)) if self.class_of(n).is_some() => {
                         let made_by = self.class_of(n).map_or(String::new(), |(m, n)| format!("{m}.{n}"));
                         Value::Object { made_by, args: Vec::new() }
                     }
-                    _ => Value::Object { made_by: self.rendering(*by), args },
+                    _ => Value::Object { made_by: self.rendering(by), args },
                 }
             }
             Some(Made::Persistent) => Value::Persistent(Box::new(Value::Opaque)),
             _ => Value::Object { made_by: self.rendering(n), args: Vec::new() },
         }
     }
+}
+
+/// What of a state is asked, see [`wb_pickle::Call::asked`].
+pub fn asked(args: &[Value]) -> Vec<Held> {
+    let parts = match args {
+        [Value::Tuple(parts)] if parts.len() == 2 => parts,
+        state => state,
+    };
+    let held = |v: &Value| match v {
+        Value::Global { module, name } => Some(Held::Import { module: module.clone(), name: name.clone() }),
+        Value::Object { made_by, .. } => Some(match made_by.rsplit_once('.') {
+            Some((module, name)) if !made_by.contains('(') => {
+                Held::Object { module: module.into(), name: name.into() }
+            }
+            _ => Held::Unknown,
+        }),
+        Value::Persistent(_) | Value::Opaque => Some(Held::Unknown),
+        _ => None,
+    };
+    parts.iter().filter_map(held).collect()
 }
 
 /// What values hold that is neither a literal nor a container, as the catalogue takes it.

@@ -3,8 +3,8 @@
 use crate::compare::Divergence;
 use crate::judged::Word;
 use crate::recorded::{Event, Reading, Shown};
-use crate::resolve::held;
-use crate::standins::StandIns;
+use crate::resolve::{asked, held};
+use crate::standins::{Made, StandIns};
 use std::collections::{HashMap, HashSet};
 use wb_pickle::{Call, Callee, Value};
 use wb_scan::catalogue;
@@ -18,20 +18,26 @@ pub fn sound(reading: &Reading, word: Word) -> Result<(), Divergence> {
     let used = used(reading);
     let mut seen = StandIns::default();
     let mut states = States::new();
-    let stopped = reading.stopped();
-    for (op, event) in &reading.events {
+    // Events behind the last STOP belong to a pickle that fails.
+    let stops = reading.events.iter().rposition(|(_, e)| matches!(e, Event::Stop(_)));
+    let mut in_array = false;
+    for (at, (op, event)) in reading.events.iter().enumerate() {
         seen.note(event);
-        let failed = reading.outcome != "S";
-        let judge = Judge { seen: &seen, word, stopped, failed, used: &used, op: *op };
+        let stopped = stops.is_some_and(|stop| at <= stop);
+        let judge = Judge { seen: &seen, word, stopped, in_array, used: &used, op: *op };
         if let Err(what) = judge.event(event, &mut states) {
             let detail = format!("{word:?}, but the reader did {event:?}: {what}");
             return Err(Divergence { rule: "soundness", reader: reading.reader, detail });
+        }
+        if let Event::SetState(n, _) | Event::Attribute(n, ..) = event {
+            in_array |= seen.class_of(*n).is_some_and(|(_, name)| name.ends_with("ArrayWrapper"));
         }
     }
     Ok(())
 }
 
-/// Imports that are used, not held: called, changed, or classes that `copyreg`'s functions make instances of.
+/// Imports that are used, not held: called, changed, or classes that `copyreg`'s functions make instances of; and
+/// further imports of the same names, with which nothing happens that did not happen with those.
 fn used(reading: &Reading) -> HashSet<usize> {
     let mut used = StandIns::used(&reading.events);
     let mut seen = StandIns::default();
@@ -44,7 +50,17 @@ fn used(reading: &Reading) -> HashSet<usize> {
             used.insert(*class);
         }
     }
+    let names: HashSet<_> = used.iter().filter_map(|&n| imported(&seen, n)).collect();
+    used.extend((0..=seen.last()).filter(|&n| imported(&seen, n).is_some_and(|name| names.contains(&name))));
     used
+}
+
+/// Module and name of what the stream imports by naming it.
+fn imported(seen: &StandIns, n: usize) -> Option<(String, String)> {
+    match seen.made(n)? {
+        Made::Import(module, name) => Some((module.clone(), name.clone())),
+        _ => None,
+    }
 }
 
 /// States set on a stand-in: how many, and the last.
@@ -53,10 +69,10 @@ type States = HashMap<usize, (u32, Shown)>;
 struct Judge<'a> {
     seen: &'a StandIns,
     word: Word,
-    /// The reader came to STOP.
+    /// The reader came to STOP in this pickle.
     stopped: bool,
-    /// It failed in the end.
-    failed: bool,
+    /// What these readers take for opcodes is the bytes of an array to joblib.
+    in_array: bool,
     used: &'a HashSet<usize>,
     /// The opcode under way, where the reader tells it.
     op: Option<u8>,
@@ -64,10 +80,11 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn event(&self, event: &Event, states: &mut States) -> Result<(), &'static str> {
+        check(self.keeps(event), "keeps an import that the catalogue does not let pass as data")?;
         match event {
             Event::Stop(_) => Ok(()),
             // Loaders without such ids stop there; those of torch take tuples that name storages or modules.
-            Event::Persistent(id) => check(!is_known_id(id), "a persistent id"),
+            Event::Persistent(id) => check(!self.is_known_id(id), "a persistent id"),
             // Text and numbers spell names that no import statement could; such a name alone makes no pickle of a
             // file that fails before STOP.
             _ if self.by_chance(event) => Ok(()),
@@ -105,7 +122,7 @@ impl Judge<'_> {
                     let name = self.seen.import_of(n);
                     name.is_some_and(|(m, n)| catalogue::about(&m, &n).harmless.is_some())
                 };
-                if held && self.failed && catalogued() {
+                if held && !self.stopped && catalogued() {
                     return Ok(());
                 }
                 check(
@@ -165,7 +182,43 @@ impl Judge<'_> {
                 check(self.change_of(*n, How::Hash, &[], Word::Clean), "hash of an instance")
             }
             Event::Buffer(_) => Err("a view of an instance"),
-            Event::ByTheWay(_) => Err("an instance is iterated over"),
+            // The catalogue knows which classes have a `__setstate__` of their own, where a stand-in has none.
+            Event::ByTheWay(_, Some((Shown::Object(object), state))) => {
+                let state = self.seen.value(state);
+                check(self.change_of(*object, How::Build, &[state], self.word), "a state is asked")
+            }
+            Event::ByTheWay(..) => Err("an instance is iterated over"),
+        }
+    }
+
+    /// Imports among what is set on an object are kept, whether they are called elsewhere or not.
+    fn keeps(&self, event: &Event) -> bool {
+        // Nothing is kept where it cannot be set.
+        let set_on = |n: &usize| !self.seen.may_be_text(*n) && !self.by_chance(event);
+        let data = |values: &[&Shown]| {
+            values.iter().all(|v| !v.holds(&|n| self.seen.is_import(n) && !self.use_of(n, &[How::Data], &[])))
+        };
+        match event {
+            // What a partial calls is part of its state, and judged there.
+            Event::SetState(n, _) if self.seen.partial_of(*n, None).is_some() => true,
+            Event::SetState(n, state) => !set_on(n) || data(&[state]),
+            Event::Attribute(n, key, value) | Event::SetItem(n, key, value) => {
+                !set_on(n) || data(&[key, value])
+            }
+            Event::Append(n, items) => !set_on(n) || data(&items.iter().collect::<Vec<_>>()),
+            Event::Add(n, item) => !set_on(n) || data(&[item]),
+            _ => true,
+        }
+    }
+
+    /// The ids that a loader of some kind acts on.
+    fn is_known_id(&self, id: &Shown) -> bool {
+        let Shown::Seq('T', parts) = id else { return false };
+        match parts.first() {
+            Some(Shown::Str(kind) | Shown::Bytes(kind)) => kind == b"storage" || kind == b"module",
+            // Text that a call returned.
+            Some(Shown::Object(n)) => !self.seen.is_import(*n),
+            _ => false,
         }
     }
 
@@ -191,7 +244,7 @@ impl Judge<'_> {
         }
     }
 
-    /// True if this is about a name that is none, in a stream that never comes to STOP.
+    /// True if this is about a name that is none, in a pickle that never comes to STOP, or among numbers.
     fn by_chance(&self, event: &Event) -> bool {
         let n = match event {
             Event::Import { .. } => self.seen.last(),
@@ -205,28 +258,59 @@ impl Judge<'_> {
             | Event::Hash(n)
             | Event::Equal(n)
             | Event::Buffer(n)
-            | Event::ByTheWay(n) => *n,
+            | Event::ByTheWay(n, _) => *n,
             _ => return false,
         };
+        // Nobody can call the wrapper of an array; what is reached through imports is told by them.
+        if self.in_array && self.seen.import_of(n).is_none() {
+            return true;
+        }
         let Some((module, name)) = self.seen.import_of(n).or_else(|| self.seen.class_of(n)) else {
             return false;
         };
+        // A module that is known is imported, whatever is looked for in it.
+        let known = !matches!(
+            catalogue::classify(&Call::import(&module, &name)),
+            CallClass::Unknown | CallClass::Unresolved
+        );
         let callee = Callee { module, name, rendering: "?".into(), ..Callee::default() };
+        if known && callee.has_plausible_module() && matches!(event, Event::Import { .. }) {
+            return false;
+        }
         // An empty name is no attribute of any module: the reader fails before it calls.
         let no_call = !matches!(event, Event::Import { .. }) && callee.name.is_empty();
-        !self.stopped && (no_call || !callee.is_plausible())
+        (!self.stopped || self.in_array) && (no_call || !callee.is_plausible())
     }
 
     /// A use of stand-in `n` in one of these ways; `args` are the tuple of arguments and the dict of those with names.
     fn use_of(&self, n: usize, hows: &[How], args: &[&Shown]) -> bool {
         // Results are never called cleanly, unless they are an import by another way.
         let Some((module, name)) = self.seen.import_of(n) else { return false };
-        let positional = match args.first().map(|a| self.seen.value(a)) {
+        // Text that a call returned is text and what the call returned: either is true of it.
+        [false, true].iter().any(|&objects| {
+            let value = |v: &Shown| if objects { self.seen.value_of_objects(v) } else { self.seen.value(v) };
+            self.allowed_call(
+                (&module, &name),
+                hows,
+                args.first().map(|v| value(v)),
+                args.get(1).map(|v| value(v)),
+            )
+        })
+    }
+
+    fn allowed_call(
+        &self,
+        (module, name): (&str, &str),
+        hows: &[How],
+        args: Option<Value>,
+        kwargs: Option<Value>,
+    ) -> bool {
+        let positional = match args {
             Some(Value::Tuple(items)) => items,
             Some(other) => vec![other],
             None => Vec::new(),
         };
-        let by_name = match args.get(1).map(|a| self.seen.value(a)) {
+        let by_name = match kwargs {
             Some(Value::Dict(pairs)) => pairs,
             _ => Vec::new(),
         };
@@ -237,7 +321,7 @@ impl Judge<'_> {
             kwargs: &by_name,
             plain_args: plain,
             holds: &holds,
-            ..Call::import(&module, &name)
+            ..Call::import(module, name)
         };
         hows.iter().any(|&how| allows(Call { how, ..call }, self.word))
     }
@@ -250,15 +334,10 @@ impl Judge<'_> {
             _ => a.is_plain(),
         });
         let holds = held(args);
-        allows(Call { how, args, plain_args: plain, holds: &holds, ..Call::import(&module, &name) }, word)
+        let asked = if how == How::Build { asked(args) } else { Vec::new() };
+        let call = Call { how, args, plain_args: plain, holds: &holds, ..Call::import(&module, &name) };
+        allows(Call { asked: &asked, ..call }, word)
     }
-}
-
-/// The ids that a loader of some kind acts on.
-fn is_known_id(id: &Shown) -> bool {
-    let Shown::Seq('T', parts) = id else { return false };
-    matches!(parts.first(), Some(Shown::Str(kind)) if kind == b"storage" || kind == b"module")
-        || parts.iter().any(|p| matches!(p, Shown::Any | Shown::Object(_)))
 }
 
 fn check(passes: bool, what: &'static str) -> Result<(), &'static str> {

@@ -163,9 +163,9 @@ impl StandIns {
         self.loose.get(n).copied().unwrap_or(true)
     }
 
-    /// True if there is a result that the machine may know better.
-    pub fn any_loose_result(&self) -> bool {
-        self.made.iter().zip(&self.loose).any(|(m, l)| *l && !matches!(m, Made::Import(..)))
+    /// True if there is one that the machine may know better: a result, or an import of a name that the stream replaced.
+    pub fn any_loose(&self) -> bool {
+        self.loose.contains(&true)
     }
 
     /// As the machine renders a callee.

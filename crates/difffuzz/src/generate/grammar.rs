@@ -555,6 +555,10 @@ impl Grammar<'_> {
             }
             _ => {
                 self.out.extend(b"ccopyreg\n_reconstructor\n");
+                // Fetched again, it is kept as well as called.
+                if self.rng.percent(30) {
+                    self.put(Kind::Foreign);
+                }
                 self.callee(0);
                 self.out.extend(b"cbuiltins\nobject\nN\x87R");
             }
@@ -607,9 +611,24 @@ impl Grammar<'_> {
     }
 
     fn state(&mut self, depth: u32) {
-        match self.rng.below(8) {
+        match self.rng.below(9) {
             0 => {
                 self.value(depth);
+            }
+            8 => {
+                // Half of it is no dict: whoever has no `__setstate__` is asked for items all the same.
+                let (first, inner) = (self.rng.percent(30), depth.saturating_sub(1));
+                if first {
+                    self.call(inner);
+                }
+                match self.rng.percent(50) {
+                    true => self.out.push(b'N'),
+                    false => self.dict(depth),
+                }
+                if !first {
+                    self.call(inner);
+                }
+                self.out.push(0x86);
             }
             1 => {
                 self.out.push(b'N');
