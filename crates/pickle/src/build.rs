@@ -65,7 +65,7 @@ impl State {
             // Built-in values have neither `__setstate__` nor `__dict__`: the loader raises unless the state is empty.
             // The Python reader asks the state whether it is.
             _ => {
-                let parts = self.asked_parts(state);
+                let parts: Vec<Val> = self.asked_parts(state).collect();
                 self.ask(&parts, at, obs);
                 None
             }
@@ -74,12 +74,12 @@ impl State {
 
     /// What of a state the Python reader asks whether it is true, and then for its `items`, if the object has no
     /// `__setstate__`: the state itself, or both halves of a pair.
-    pub(crate) fn asked_parts(&self, state: Val) -> Vec<Val> {
-        let parts = match self.heap.get_seq(state) {
-            Some(s) if s.kind == Kind::Tuple && s.items.len() == 2 => s.items.clone(),
-            _ => vec![state],
+    pub(crate) fn asked_parts(&self, state: Val) -> impl Iterator<Item = Val> {
+        let (first, second) = match self.heap.get_seq(state).map(|s| (s.kind, &s.items[..])) {
+            Some((Kind::Tuple, &[first, second])) => (first, Some(second)),
+            _ => (state, None),
         };
-        parts.into_iter().filter(|&v| is_asked(v)).collect()
+        [Some(first), second].into_iter().flatten().filter(|&v| is_asked(v))
     }
 
     /// An attribute that the stream set on the class that made an object.

@@ -75,11 +75,7 @@ impl State {
                         out.push(self.held_one(v));
                     }
                 }
-                Tag::Global => {
-                    if callees.insert((v.payload() as u32, false)) {
-                        out.push(self.held_one(v));
-                    }
-                }
+                Tag::Global if callees.insert((v.payload() as u32, false)) => out.push(self.held_one(v)),
                 Tag::Persistent | Tag::Opaque => out.push(Held::Unknown),
                 _ => {}
             }

@@ -53,7 +53,8 @@ struct Watch(bool);
 
 impl Observer for Watch {
     fn call(&mut self, call: &crate::observer::PendingCall<'_>) {
-        self.0 |= !call.callee().module.is_empty() && call.callee().is_plausible();
+        // The module is imported, whatever is looked for in it.
+        self.0 |= call.callee().has_plausible_module();
     }
 }
 

@@ -268,7 +268,7 @@ impl PendingCall<'_> {
     /// True if [`Call::asked`] is not empty.
     pub fn asks(&self) -> bool {
         match (self.how, self.args) {
-            (How::Build, Args::Items([state])) => !self.state.asked_parts(*state).is_empty(),
+            (How::Build, Args::Items([state])) => self.state.asked_parts(*state).next().is_some(),
             _ => false,
         }
     }
@@ -277,7 +277,7 @@ impl PendingCall<'_> {
     fn asked(&self) -> Vec<Held> {
         match (self.how, self.args) {
             (How::Build, Args::Items([state])) => {
-                self.state.asked_parts(*state).into_iter().map(|v| self.state.held_one(v)).collect()
+                self.state.asked_parts(*state).map(|v| self.state.held_one(v)).collect()
             }
             _ => Vec::new(),
         }

@@ -468,6 +468,7 @@ fn what_a_plain_unpickler_finds_in_the_bytes_of_an_array_is_told() {
     assert_eq!(array(b"cposix\nsystem\n(S'id'\ntR.").verdict, Verdict::Malicious);
     assert_eq!(array(b"cposix\nsystem\n)R").verdict, Verdict::Malicious);
     assert_eq!(array(b"cantigravity\nfly\n").verdict, Verdict::Malicious);
+    assert_eq!(array(b"cantigravity\nno name\n").verdict, Verdict::Malicious);
     assert_eq!(array(b"cmypkg\nf\n)R.").verdict, Verdict::Suspicious);
     assert_eq!(array(b"cmypkg\nf\n").reason, Some(UnknownReason::UnknownClass));
     // Numbers spell this by chance.
