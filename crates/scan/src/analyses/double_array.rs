@@ -10,7 +10,7 @@ pub(crate) fn rules(bytes: &[u8]) -> Option<String> {
         return Some(format!("a table of {size} bytes in rules of {}", bytes.len()));
     };
     let texts = &bytes[4 + size..];
-    if size % 4 != 0 || size == 0 {
+    if !size.is_multiple_of(4) || size == 0 {
         return Some(format!("a table of {size} bytes"));
     }
     if texts.last() != Some(&0) {

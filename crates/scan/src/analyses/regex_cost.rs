@@ -202,7 +202,7 @@ impl Parser<'_> {
                     let body: String = self.chars[self.at + 1..self.at + end].iter().collect();
                     let (low, high) = body.split_once(',').unwrap_or((&body, &body));
                     let (low, high) = (low.trim(), high.trim());
-                    if low.parse::<u32>().is_err() && !(low.is_empty() && !high.is_empty()) {
+                    if low.parse::<u32>().is_err() && (high.is_empty() || !low.is_empty()) {
                         break;
                     }
                     least = low.parse().unwrap_or(0);

@@ -249,7 +249,8 @@ pub(crate) fn tag(tag: &str, at: &str, found: &mut dyn FnMut(Finding<'_>)) {
     let Some((kind, name)) = local.split_once(':') else { return };
     let code = targets::code(name);
     match kind {
-        "new" | "name" | "apply" | "applyref" | "module" => code.into_iter().for_each(say),
+        "name" => targets::held(name).into_iter().for_each(say),
+        "new" | "apply" | "applyref" | "module" => code.into_iter().for_each(say),
         // A file whose tags are followed as well: beside this one it is judged under its own name.
         "include" => {
             if let Some("absolute") = super::paths::escape_of(name.as_bytes()) {

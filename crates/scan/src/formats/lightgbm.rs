@@ -256,6 +256,16 @@ impl Tree {
         {
             return Some(format!("child {child} of {inner} splits and {leaves} leaves"));
         }
+        // A split below two others, or the first below any: from it a way may lead back to it.
+        let mut seen = vec![false; self.left.len()];
+        let twice = self.left.iter().chain(&self.right).filter_map(|c| usize::try_from(*c).ok());
+        for child in twice {
+            if inner > 0 && (child == 0 || seen.get_mut(child).is_some_and(|s| std::mem::replace(s, true))) {
+                return Some(format!(
+                    "split {child} is below two splits or the first of all: predictions do not end"
+                ));
+            }
+        }
         if let Some(feature) =
             self.features.iter().find(|f| **f < 0 || features.is_some_and(|n| **f as u64 >= n))
         {

@@ -32,6 +32,19 @@ pub(crate) fn code(target: &str) -> Option<&'static str> {
     Some(if dangerous_name(target) || effect(target) { "hydra-target-dangerous" } else { "hydra-target" })
 }
 
+/// Functions that a configuration of SpeechBrain keeps for a training, and constants: named, not called, when it is read.
+const HELD: [&str; 4] = [
+    "speechbrain.augment.preparation.prepare_dataset_from_URL",
+    "speechbrain.dataio.dataset.DynamicItemDataset.from_json",
+    "speechbrain.integrations.k2_fsa.losses.ctc_k2",
+    "huggingface_hub.constants.HUGGINGFACE_HUB_CACHE",
+];
+
+/// The code of a name that is only kept (`!name:`).
+pub(crate) fn held(target: &str) -> Option<&'static str> {
+    if HELD.contains(&target) { Some("hydra-target-known") } else { code(target) }
+}
+
 /// True if the catalogue lists the name as dangerous.
 pub(crate) fn effect(dotted: &str) -> bool {
     dotted.rsplit_once('.').is_some_and(|(module, name)| catalogue::is_listed_dangerous(module, name))
@@ -62,6 +75,8 @@ mod tests {
         assert_eq!(code("speechbrain.lobes.models.ECAPA_TDNN.ECAPA_TDNN"), Some("hydra-target-known"));
         assert_eq!(code("speechbrain.utils.superpowers.run_shell"), Some("hydra-target"));
         assert_eq!(code("speechbrain.dataio.dataio.load_pkl"), Some("hydra-target"));
+        assert_eq!((held(HELD[0]), code(HELD[0])), (Some("hydra-target-known"), Some("hydra-target")));
+        assert_eq!(held("os.system"), Some("hydra-target-dangerous"));
     }
 
     #[test]

@@ -109,9 +109,9 @@ fn index(
     Ok(())
 }
 
-/// `TModelCtrBase`: the features that statistics are kept of.
+/// `TModelCtrBase`: the features that statistics are kept of, their kind, and which borders the target is cut by.
 pub(super) fn combination(flat: &mut Flat, of: &Table, base: u64, cx: &mut Cx<'_>) -> Result<u64, Stop> {
-    newer(of, 2, "target statistics", base, cx);
+    newer(of, 3, "target statistics", base, cx);
     if let Some(features) = flat.sub(of, 0, cx)? {
         newer(&features, 3, "a combination of features", base, cx);
         flat.vector(&features, 0, 4)?;

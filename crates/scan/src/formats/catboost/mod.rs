@@ -151,10 +151,10 @@ fn text(flat: &mut Flat, core: &Blob, t: &Table, slot: usize) -> Result<Option<S
 
 /// Parameters of the training as JSON, and notes of the user.
 fn information(key: &str, value: &str, at: u64, cx: &mut Cx<'_>) {
-    if value.trim_start().starts_with(['{', '[']) {
-        if let Ok(json) = serde_json::from_str::<serde_json::Value>(value) {
-            directive::in_json(&json, key, &mut |f| super::document::record(f, "", cx));
-        }
+    if value.trim_start().starts_with(['{', '['])
+        && let Ok(json) = serde_json::from_str::<serde_json::Value>(value)
+    {
+        directive::in_json(&json, key, &mut |f| super::document::record(f, "", cx));
     }
     metadata::text(value, key, at, cx);
     metadata::text(key, "a key of the metadata", at, cx);

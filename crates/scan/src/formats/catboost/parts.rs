@@ -70,14 +70,14 @@ fn one(table: &Blob, cx: &mut Cx<'_>) -> Result<Option<String>, Stop> {
         return Ok(Some(format!("{classes} classes of the target")));
     }
     let bytes = table.sub(index.at..index.at + index.len);
-    Ok(buckets(&bytes, values.len / size, cx)?)
+    buckets(&bytes, values.len / size, cx)
 }
 
 /// A hash table with open addressing: a bucket is a hash and an index, and the search ends at an empty one.
 fn buckets(bytes: &Blob, values: u64, cx: &Cx<'_>) -> Result<Option<String>, Stop> {
     const BUCKET: u64 = 12;
     let n = bytes.len() / BUCKET;
-    if bytes.len() % BUCKET != 0 || !n.is_power_of_two() {
+    if !bytes.len().is_multiple_of(BUCKET) || !n.is_power_of_two() {
         return Ok(Some(format!("an index of {} bytes", bytes.len())));
     }
     let mut c = Cursor::new(bytes);
