@@ -150,10 +150,20 @@ pub(crate) fn library(word: &str) -> Option<&str> {
             let (stem, version) = lower.rsplit_once(".so.")?;
             version.bytes().all(|b| b.is_ascii_digit() || b == b'.').then_some(stem)
         })?;
+    // As it is written.
+    let stem = &word[..stem.len()];
     let file = stem.rsplit(['/', '\\']).next().unwrap_or(stem);
     let path = file.len() < stem.len();
     let plain = stem.chars().all(|c| c.is_ascii_alphanumeric() || "/\\._-+:~$%{}@".contains(c));
-    let long = file.len() >= if path || file.starts_with("lib") { 3 } else { 6 };
+    // Short names are chance, unless they look like words.
+    let small = file.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let long = if path {
+        stem.len() >= 3
+    } else if file.starts_with("lib") {
+        file.len() >= 3
+    } else {
+        file.len() >= if small { 4 } else { 6 }
+    };
     (plain && long && file.bytes().any(|b| b.is_ascii_alphabetic())).then_some(word)
 }
 
@@ -187,9 +197,16 @@ mod tests {
 
     #[test]
     fn names_of_libraries() {
-        for good in
-            ["/tmp/evil.so", "libx11.so.6", "plugins\\my.dll", "custom_plugin.so", "./a_b.dylib", "libfoo.so"]
-        {
+        for good in [
+            "/tmp/evil.so",
+            "libx11.so.6",
+            "plugins\\my.dll",
+            "custom_plugin.so",
+            "./a_b.dylib",
+            "libfoo.so",
+            "/tmp/x.so",
+            "evil.so",
+        ] {
             assert_eq!(library(good), Some(good));
         }
         for bad in ["a.so", ".so", "x.so.y", "model.sol", "also", "?!x%%#.so", "123456.so"] {
