@@ -110,6 +110,7 @@ impl Judge<'_> {
             | Event::Add(n, _)
             | Event::Hash(n)
             | Event::Equal(n)
+            | Event::ByTheWay(n, _)
                 if self.seen.may_be_text(*n) =>
             {
                 Ok(())
