@@ -61,7 +61,7 @@ fn whole(session: &Session, root: &Path, outcomes: &mut [Outcome], known: Known)
         outcomes,
         &kept,
         &siblings,
-        &relative,
+        relative,
         complete,
         |name, report, siblings, beside| decide_on(session, name, report, siblings, beside),
     );

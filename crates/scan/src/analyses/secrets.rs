@@ -116,13 +116,13 @@ fn token(text: &[u8], at: usize, form: &Form) -> Option<Secret> {
     let (prefix, alphabet, least, most, code, what) = *form;
     // Part of a longer word is none: base64 and hashes hold every prefix.
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/');
-    if at.checked_sub(1).and_then(|n| text.get(n)).is_some_and(|b| word(b)) {
+    if at.checked_sub(1).and_then(|n| text.get(n)).is_some_and(&word) {
         return None;
     }
     let rest = text.get(at + prefix.len()..)?;
     let length = rest.iter().take(most + 1).take_while(|b| alphabet.has(**b)).count();
     let body = rest.get(..length)?;
-    let ends = !rest.get(length).is_some_and(|b| word(b));
+    let ends = !rest.get(length).is_some_and(word);
     (length >= least && length <= most && ends && random(body)).then(|| Secret {
         code,
         what,
