@@ -151,6 +151,7 @@ const ONE_SIDED_FORMATS: &[(&str, &str, &str)] = &[
     ("pdf-actions", "hostile", "reported as pdf; see MED-pdf-launch"),
     ("recognised", "benign", "reported under the names of the formats it recognises; see REC-*"),
     ("recognised", "hostile", "reported under the names of the formats it recognises; see REC-*"),
+    ("python-bytecode", "benign", "code is never proved harmless"),
     ("parquet", "hostile", "known by magics at both ends: whatever follows makes it another format"),
     ("arrow", "hostile", "known by magics at both ends: whatever follows makes it another format"),
 ];

@@ -39,7 +39,28 @@ fn samples() -> Vec<Vec<u8>> {
     let text = b"{\"a\": [{\"_target_\": \"x.y\"}], \"chat_template\": \"{{ a['b'] }}\"}".to_vec();
     let mut all = vec![zip, gz.finish().unwrap(), safetensors, gguf, png, gif, msgpack, proto, text];
     all.extend(models());
+    all.extend(objects());
     all
+}
+
+/// Objects of R, Torch7 and skops.
+fn objects() -> Vec<Vec<u8>> {
+    // An environment with a promise of a call, in XDR and as text; a compiled function.
+    let r = b"X\n\0\0\0\x02\0\x04\x02\x02\0\x02\x03\0\0\0\0\x04\0\0\0\0\0\0\0\xf2\0\0\x04\x02\0\0\0\x01\0\x04\0\x09\0\0\0\x01x\
+        \0\0\0\x05\0\0\0\xfc\0\0\0\x06\0\0\0\x01\0\x04\0\x09\0\0\0\x06system\0\0\0\xfe\0\0\0\xfe\0\0\0\xfe\0\0\0\xfe"
+        .to_vec();
+    let text = b"A\n3\n262658\n197888\n5\nUTF-8\n5\n252\n6\n1\n262153\n6\nsystem\n2\n16\n1\n262153\n4\nec\\040o\n254\n".to_vec();
+    let bytecode = b"X\n\0\0\0\x02\0\x04\x02\x02\0\x02\x03\0\0\0\0\x15\0\0\0\x01\0\0\0\x0d\0\0\0\x01\0\0\0\x0c\0\0\0\x01\0\0\0\xf4\
+        \0\0\0\0\0\0\0\xf0\0\0\0\xfe\0\0\0\xfe\0\0\0\x01\0\0\0\x01\0\x04\0\x09\0\0\0\x01f\0\0\0\xfe\0\0\0\xfe"
+        .to_vec();
+    // A table with a tensor and a function, and the same kinds as text.
+    let lua = b"\x03\0\0\0\x01\0\0\0\x02\0\0\0\x02\0\0\0\x01\0\0\0a\x04\0\0\0\x02\0\0\0\x03\0\0\0V 1\x12\0\0\0torch.FloatStorage\
+        \x01\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0b\x08\0\0\0\x03\0\0\0\x03\0\0\0\x1bLJ\0\0\0\0"
+        .to_vec();
+    let lua_text = b"4\n1\n3\nV 1\n13\nnn.Sequential\n3\n2\n1\n2\n1\nf\n8\n3\n8\nreturn 1\n0\n".to_vec();
+    let schema = br#"{"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "__id__": 1, "content": {"a": {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "__id__": 2}}, "key_types": {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "content": [{"__class__": "str", "__module__": "builtins", "__loader__": "TypeNode"}]}, "protocol": 2}"#;
+    let skops = Zip::of(vec![Entry::new("schema.json", schema)]).bytes();
+    vec![r, text, bytecode, lua, lua_text, skops]
 }
 
 /// Small models of formats that are no archives.
@@ -135,5 +156,27 @@ fn of_chance_behind_every_magic_number() {
             bytes.extend((0..random.next() % 3000).map(|_| random.next() as u8).collect::<Vec<_>>());
             look(bytes);
         }
+    }
+}
+
+#[test]
+fn nesting_without_end_is_a_gap() {
+    let deep = |head: &[u8], level: &[u8]| [head, &level.repeat(50_000)].concat();
+    let node = "{\"__class__\": \"list\", \"__module__\": \"builtins\", \"__loader__\": \"ListNode\", \"content\": [";
+    let schema = Zip::of(vec![Entry::new("schema.json", node.repeat(2_000).as_bytes())]).bytes();
+    let samples = [
+        deep(b"X\n\0\0\0\x02\0\x04\x02\x02\0\x02\x03\0", b"\0\0\0\x13\0\0\0\x01"),
+        deep(b"X\n\0\0\0\x02\0\x04\x02\x02\0\x02\x03\0", b"\0\0\0\x06\0\0\0\xfe\0\0\0\x02"),
+        deep(b"A\n2\n262658\n197888\n", b"19\n1\n"),
+        deep(b"X\n\0\0\0\x02\0\x04\x02\x02\0\x02\x03\0", b"\0\0\0\x04\0\0\0\0"),
+        (0..50_000u32).fold(Vec::new(), |mut v, n| {
+            v.extend([3u32, n, 1].iter().flat_map(|n| n.to_le_bytes()));
+            v
+        }),
+        schema,
+    ];
+    for (n, bytes) in samples.into_iter().enumerate() {
+        let facts = scan(&Blob::from_vec(bytes), &Options::default());
+        assert!(!facts.gaps.is_empty(), "sample {n}: {:?}", facts.formats);
     }
 }

@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// What is judged across formats.
-pub static ACROSS: &[&Coverage] = &[&PYTHON, &CONFIGURATIONS, &TEMPLATES, &KERAS, &UNIT, &SECRETS];
+pub static ACROSS: &[&Coverage] = &[&PYTHON, &CONFIGURATIONS, &TEMPLATES, &KERAS, &SKOPS, &UNIT, &SECRETS];
 
 static PYTHON: Coverage = Coverage {
     title: "Repository code",
@@ -49,6 +49,16 @@ static TEMPLATES: Coverage = Coverage {
         and files of their own",
     blind: "templates that only burn time or memory; what the rendered text makes a model say",
     corpus: &["gguf", "document"],
+};
+
+static SKOPS: Coverage = Coverage {
+    title: "skops models",
+    ids: &["skops"],
+    loaders: "`skops.io.load`, `skops.io.get_untrusted_types`, `skops.card`",
+    judged: "`schema.json` as the pickle that makes the same imports and calls; classes that are shown against those that are \
+        built; shared ids; member arrays",
+    blind: "schemas over 16 MiB are gaps; methods of catalogued classes are suspicious",
+    corpus: &["skops"],
 };
 
 static KERAS: Coverage = Coverage {

@@ -35,17 +35,21 @@ mod numpy_state;
 mod ocdbt;
 mod onnx;
 mod openvino;
+mod paddle;
 mod pickle;
 mod pickle_facts;
 mod pmml;
 mod protobuf;
 mod prototext;
+mod pyc;
+mod r;
 mod rar;
 mod recognised;
 mod rknn;
 mod safetensors;
 mod sentencepiece;
 mod sevenz;
+mod skops;
 mod source;
 mod tar;
 mod tar_header;
@@ -65,6 +69,7 @@ mod tflite;
 mod tflite_op;
 mod tflite_tensor;
 mod tokenizer_json;
+mod torch7;
 mod torch_export;
 mod torch_legacy;
 mod torchscript;
@@ -156,6 +161,7 @@ pub static REGISTRY: &[&dyn Format] = &[
     &pickle::Pickle,
     &numpy::Npy,
     &executable::Executable,
+    &pyc::Pyc,
     &media::PNG,
     &media::JPEG,
     &media::GIF,
@@ -209,6 +215,11 @@ pub static REGISTRY: &[&dyn Format] = &[
     &mxnet::MxnetParams,
     &mxnet::MxnetSymbol,
     &ggml::Ggml,
+    &paddle::Program,
+    &paddle::Pir,
+    &paddle::Parameters,
+    &r::R,
+    &torch7::Torch7,
     &recognised::Recognised,
     &document::Text,
 ];

@@ -1,6 +1,5 @@
 //! Known formats that this build recognises and does not judge. Recognised by content; never silently clean.
 
-use super::wire::{self, Field};
 use super::{Claim, Format, Probe};
 use crate::cx::{Cx, Stop};
 use wb_blob::Blob;
@@ -10,12 +9,6 @@ use wb_verdict::FactKind;
 const MAGIC: &[(&str, usize, &[u8])] = &[
     ("executorch-bundle", 4, b"BP08"),
     ("torch-mobile", 4, b"PTMF"),
-    ("r-rda", 0, b"RDX2\n"),
-    ("r-rda", 0, b"RDX3\n"),
-    ("r-rds", 0, b"X\n\0\0\0\x02"),
-    ("r-rds", 0, b"X\n\0\0\0\x03"),
-    ("r-rds-ascii", 0, b"A\n2\n"),
-    ("r-rds-ascii", 0, b"A\n3\n"),
     ("sqlite", 0, b"SQLite format 3\0"),
     ("litert-lm", 0, b"LITERTLM"),
     // A SavedModel too large for one message (`saved_model.cpb`) is kept as records of Riegeli.
@@ -36,8 +29,6 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("compress", 0, b"\x1f\x9d\x90"),
     ("feather", 0, b"FEA1"),
     ("git-lfs-pointer", 0, b"version https://git-lfs"),
-    ("torch7", 0, b"4\n1\n3\nV 1\n"),
-    ("torch7", 0, b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1"),
     ("lua-bytecode", 0, b"\x1bLJ"),
     ("lua-bytecode", 0, b"\x1bLua"),
     ("keras-v3-model", 0, b"\x93KERAS"),
@@ -46,18 +37,15 @@ const MAGIC: &[(&str, usize, &[u8])] = &[
     ("netcdf", 0, b"CDF\x02"),
 ];
 
-/// Ids of formats that are told by more than a fixed string.
-const OTHERS: &[&str] = &["paddle"];
-
 /// Ids of all formats that are recognised and not judged, sorted.
 pub fn ids() -> Vec<&'static str> {
-    let mut ids: Vec<&str> = MAGIC.iter().map(|m| m.0).chain(OTHERS.iter().copied()).collect();
+    let mut ids: Vec<&str> = MAGIC.iter().map(|m| m.0).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
-/// Every format of the table, and those told by more than a fixed string.
+/// Every format of the table.
 pub struct Recognised;
 
 fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
@@ -65,43 +53,8 @@ fn identify(probe: &Probe) -> Option<(&'static str, bool)> {
     if let Some((id, ..)) =
         MAGIC.iter().find(|(_, at, magic)| head.get(*at..).is_some_and(|h| h.starts_with(magic)))
     {
-        let text = matches!(*id, "git-lfs-pointer" | "r-rds-ascii") || head.starts_with(b"4\n1\n");
+        let text = *id == "git-lfs-pointer";
         return Some((id, text));
-    }
-    if torch7_function(head) {
-        return Some(("torch7", false));
-    }
-    let texty = head.iter().take(64).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
-    if texty {
-        return None;
-    }
-    if let Some(fields) = wire::protobuf(&probe.blob)
-        && let Some(id) = message(&probe.blob, &fields)
-    {
-        return Some((id, false));
-    }
-    None
-}
-
-/// A serialised Lua function: type tag 6, 7 or 8, index, length, bytecode.
-fn torch7_function(head: &[u8]) -> bool {
-    matches!(head, [6..=8, 0, 0, 0, _, _, _, _, _, _, _, _, 0x1b, b'L', ..])
-}
-
-/// Names a protobuf message by the fields it has.
-fn message(blob: &Blob, fields: &[Field]) -> Option<&'static str> {
-    let has = |number: u64, wire: u8| fields.iter().any(|f| f.number == number && f.wire == wire);
-    let inner = |number: u64| {
-        fields
-            .iter()
-            .find(|f| f.number == number && f.wire == 2 && f.len > 0)
-            .and_then(|f| wire::protobuf(&blob.sub(f.at..f.at + f.len)))
-    };
-    let inner_has = |outer: u64, number: u64, wire: u8| {
-        inner(outer).is_some_and(|i| i.iter().any(|f| f.number == number && f.wire == wire))
-    };
-    if has(1, 2) && inner_has(1, 1, 0) && inner_has(1, 4, 2) && fields.iter().all(|f| f.number <= 10) {
-        return Some("paddle");
     }
     None
 }
@@ -125,7 +78,7 @@ impl Format for Recognised {
         let Some((id, _)) = identify(&probe) else { return Ok(()) };
         cx.unname(self.id());
         cx.refine(id);
-        if id == "torch7" && torch7_function(&probe.head) || id == "lua-bytecode" {
+        if id == "lua-bytecode" {
             cx.fact(Some(0), FactKind::Executable { code: "lua-bytecode".into() });
         }
         cx.fact(None, FactKind::Unsupported { format: id.into(), detail: "recognised, not judged".into() });

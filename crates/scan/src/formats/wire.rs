@@ -1,64 +1,6 @@
-//! Just enough of two wire formats to recognise what a file is: protobuf messages and msgpack values.
+//! Just enough of msgpack's wire format to recognise what a file is.
 
 use wb_blob::{Blob, Window};
-
-/// One field of the outermost message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field {
-    pub number: u64,
-    /// 0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes.
-    pub wire: u8,
-    pub at: u64,
-    pub len: u64,
-}
-
-fn varint(v: &[u8]) -> Option<(u64, usize)> {
-    let mut n = 0u64;
-    for (i, b) in v.iter().enumerate().take(10) {
-        n |= u64::from(b & 0x7f).checked_shl(7 * i as u32)?;
-        if b & 0x80 == 0 {
-            return Some((n, i + 1));
-        }
-    }
-    None
-}
-
-/// The fields of the message that is all of `blob`; `None` if it is no protobuf message.
-///
-/// Only tags and lengths are read. After `MAX` fields the rest is taken on trust.
-pub(super) fn protobuf(blob: &Blob) -> Option<Vec<Field>> {
-    const MAX: usize = 4096;
-    const MAX_FIELD: u64 = 20_000;
-    let mut window = Window::new(blob.clone(), 512);
-    let mut fields = Vec::new();
-    let mut at = 0u64;
-    while at < blob.len() && fields.len() < MAX {
-        let v = window.view(at, 20).ok()?;
-        let (tag, n) = varint(v)?;
-        let (number, wire) = (tag >> 3, (tag & 7) as u8);
-        if number == 0 || number > MAX_FIELD {
-            return None;
-        }
-        let rest = v.get(n..)?;
-        let (skip, len) = match wire {
-            0 => (varint(rest)?.1 as u64, 0),
-            1 => (8, 0),
-            5 => (4, 0),
-            2 => {
-                let (len, m) = varint(rest)?;
-                (m as u64, len)
-            }
-            _ => return None,
-        };
-        let data = at.checked_add(n as u64)?.checked_add(skip)?;
-        at = data.checked_add(len)?;
-        if at > blob.len() {
-            return None;
-        }
-        fields.push(Field { number, wire, at: data, len });
-    }
-    (!fields.is_empty()).then_some(fields)
-}
 
 /// How reading a blob as one msgpack value went.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,14 +70,6 @@ pub(super) fn msgpack(blob: &Blob) -> Msgpack {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn protobuf_fields() {
-        let f = protobuf(&Blob::from_vec(b"\x08\x01\x12\x02hi".to_vec())).unwrap();
-        assert_eq!(f.iter().map(|f| (f.number, f.wire, f.len)).collect::<Vec<_>>(), [(1, 0, 0), (2, 2, 2)]);
-        assert_eq!(protobuf(&Blob::from_vec(b"\x08\x01\x12\x09hi".to_vec())), None);
-        assert_eq!(protobuf(&Blob::from_vec(vec![0; 64])), None);
-    }
 
     #[test]
     fn msgpack_values() {

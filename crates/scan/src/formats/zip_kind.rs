@@ -114,6 +114,11 @@ impl Kind {
         self.keras && name.eq_ignore_ascii_case(b"config.json")
     }
 
+    /// True for the member in which skops keeps its description of an object.
+    pub(super) fn is_skops_schema(&self, name: &[u8]) -> bool {
+        self.skops && name.eq_ignore_ascii_case(b"schema.json")
+    }
+
     /// True if torch opens the pickles in it, with the storages beside them.
     pub(super) fn has_storages(&self) -> bool {
         self.torch.is_some() || self.package
@@ -226,10 +231,6 @@ pub(super) fn note(kind: &Kind, cx: &mut Cx<'_>) {
     }
     if kind.keras {
         cx.refine("keras-zip");
-    }
-    if kind.skops {
-        cx.refine("skops");
-        unsupported(cx, "skops", "the schema of types is not judged");
     }
     if kind.mojo {
         cx.refine("h2o-mojo");

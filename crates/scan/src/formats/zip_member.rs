@@ -325,6 +325,17 @@ fn member(m: &Member<'_>, data: &Blob, kind: &Kind, broken: bool, cx: &mut Cx<'_
         if kind.is_keras_config(name) || kind.is_keras_config(&m.local.header.name) {
             return cx.keras_member(name, data);
         }
+        if kind.is_skops_schema(name) || kind.is_skops_schema(&m.local.header.name) {
+            let mut skops = false;
+            cx.enter(name, |cx| {
+                skops = super::skops::schema(data, cx);
+                crate::engine::scan_blob(data, cx);
+            });
+            if skops {
+                cx.refine("skops");
+            }
+            return;
+        }
         return cx.member(name, data);
     }
     let stored = m.header().method == 0 && m.local.header.method == 0;

@@ -48,6 +48,17 @@ pub(super) static BYTECODE: Rule = Rule {
     ..BASE
 };
 
+/// Compiled Python that does harm.
+pub(super) static BYTECODE_DANGEROUS: Rule = Rule {
+    id: "WB-EXE-004",
+    title: "compiled Python reaches the system",
+    severity: Severity::Critical,
+    verdict: Verdict::Malicious,
+    what: "a .pyc file or a marshalled code object that names commands, files, the network or the interpreter",
+    why: "Python runs it without showing its source, in place of a module of the same name, or by exec(marshal.load(f))",
+    ..BASE
+};
+
 /// The rule for an executable code. Scripts under a script's name are repository code, not disguised programs.
 pub(super) fn rule(code: &str, place: &Location, name: &str) -> Option<&'static Rule> {
     match code {
@@ -57,4 +68,9 @@ pub(super) fn rule(code: &str, place: &Location, name: &str) -> Option<&'static 
         "python-bytecode" => Some(&BYTECODE),
         _ => Some(&NATIVE),
     }
+}
+
+/// The rule for a directive of compiled Python.
+pub(super) fn directive(code: &str) -> Option<&'static Rule> {
+    (code == "pyc-dangerous").then_some(&BYTECODE_DANGEROUS)
 }

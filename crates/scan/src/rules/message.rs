@@ -4,7 +4,11 @@ use wb_verdict::{CallClass, CallUse, Fact, FactKind, Finding, How, OwnCode, Rule
 
 /// A finding of `rule` for `fact`.
 pub(crate) fn finding(rule: &Rule, fact: &Fact) -> Finding {
-    let (message, evidence) = say(&fact.kind);
+    let (mut message, evidence) = say(&fact.kind);
+    // A schema of skops is judged as the pickle that does the same.
+    if fact.location.path.contains("schema.json#") {
+        message = message.replacen("this pickle", "this model", 1);
+    }
     Finding {
         rule: rule.id.into(),
         family: rule.family,
@@ -98,6 +102,9 @@ fn say(kind: &FactKind) -> (String, String) {
             let message = if named { format!("{what} ({name})") } else { what.to_string() };
             (message, detail.clone())
         }
+        FactKind::Directive { code, detail } if carried(code).is_some() => {
+            (carried(code).unwrap_or_default().into(), detail.clone())
+        }
         FactKind::Directive { code, detail } => (directive(code), coded(code, detail)),
         FactKind::Hidden { code, detail } => {
             (format!("this file hides a {code} where data is expected"), coded(code, detail))
@@ -143,6 +150,23 @@ fn keras(code: &str) -> Option<&'static str> {
         "keras-file-beside" => "rebuilding this keras model reads a file beside it",
         "hdf5-external" => "this hdf5 file takes data from another file",
         "hdf5-external-outside" => "this hdf5 file reads a file of the machine that loads it",
+        _ => return None,
+    })
+}
+
+/// What code that an object carries does.
+fn carried(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "r-function" => "this r object carries a function",
+        "r-call" => "this r object keeps a call that is none of models and arithmetic",
+        "r-code-dangerous" => "code in this r object reaches the system",
+        "r-promise" => "using this r object runs code that it carries",
+        "r-startup" => "this workspace has a function that runs when r starts or ends in its folder",
+        "r-persistent" => "reading this r object calls a hook with a text of the file",
+        "pyc-dangerous" => "this compiled python reaches the system",
+        "t7-function" => "this torch7 object carries a function",
+        "t7-function-dangerous" => "a function in this torch7 object reaches the system",
+        "r-altrep" => "reading this r object calls a class that it names",
         _ => return None,
     })
 }
@@ -246,6 +270,12 @@ fn operator(code: &str, op: &str) -> String {
         "tf-graph" => format!("running this graph runs another graph that is data, by {op}"),
         "tf-missing-function" => format!("this graph calls the function {op}, which it does not define"),
         code if code.starts_with("tflite-") => format!("this model needs the custom operator {op}"),
+        "paddle-python" => format!("running this program calls a python function, by {op}"),
+        "paddle-file-write" => format!("running this program writes a file that it names, by {op}"),
+        "paddle-file-read" => format!("running this program reads a file that it names, by {op}"),
+        "paddle-network" => format!("running this program talks to other machines, by {op}"),
+        "paddle-native" => format!("a part of this program is compiled and not judged: {op}"),
+        "paddle-unknown" => format!("paddle has no operator {op}, which this program needs"),
         "onnx-python" => format!("running this model calls a python function, by {op}"),
         "onnx-native" => format!("loading this model needs a native library that it names, for {op}"),
         "onnx-network" => format!("running this model sends its inputs to a service, by {op}"),

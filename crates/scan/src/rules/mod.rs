@@ -17,15 +17,19 @@ mod names;
 mod onnx;
 mod openvino;
 mod operator;
+mod paddle;
 mod pickle;
 mod pmml;
+mod r;
 mod repository;
 mod resource;
 mod secret;
+mod skops;
 mod spacy;
 mod structure;
 mod template;
 mod torch;
+mod torch7;
 mod unsupported;
 
 use wb_verdict::{CallClass, Fact, FactKind, Finding, How, Rule, UnknownReason};
@@ -72,6 +76,7 @@ pub static RULES: &[&Rule] = &[
     &executable::NATIVE,
     &executable::SCRIPT,
     &executable::BYTECODE,
+    &executable::BYTECODE_DANGEROUS,
     &hdf5::STRUCTURE,
     &hdf5::EXTERNAL,
     &hdf5::EXTERNAL_OUTSIDE,
@@ -89,6 +94,8 @@ pub static RULES: &[&Rule] = &[
     &keras::UNKNOWN_CLASS,
     &keras::FILE_OUTSIDE,
     &keras::FILE_BESIDE,
+    &torch7::FUNCTION,
+    &torch7::DANGEROUS,
     &onnx::PYTHON,
     &onnx::CUSTOM,
     &onnx::UNKNOWN,
@@ -101,6 +108,11 @@ pub static RULES: &[&Rule] = &[
     &onnx::STRUCTURE,
     &openvino::CUSTOM,
     &openvino::CONSTANT,
+    &paddle::PYTHON,
+    &paddle::WRITE,
+    &paddle::OUTSIDE,
+    &paddle::NATIVE,
+    &paddle::UNKNOWN,
     &pickle::CODE,
     &pickle::PROCESS,
     &pickle::NATIVE,
@@ -125,6 +137,10 @@ pub static RULES: &[&Rule] = &[
     &pmml::CLASS,
     &pmml::DANGEROUS,
     &pmml::SCRIPT,
+    &r::CODE,
+    &r::DANGEROUS,
+    &r::BY_ITSELF,
+    &r::ALTREP,
     &repository::OPT_IN,
     &repository::ATTACK,
     &repository::HIDDEN,
@@ -143,6 +159,8 @@ pub static RULES: &[&Rule] = &[
     &secret::PRIVATE_KEY,
     &secret::CLOUD,
     &secret::TOKEN,
+    &skops::SHOWN,
+    &skops::IDS,
     &spacy::ADDON,
     &spacy::SOURCE,
     &spacy::SOURCE_OUTSIDE,
@@ -236,6 +254,10 @@ fn framework(kind: &FactKind) -> Option<&'static Rule> {
         .or_else(|| pmml::rule(code))
         .or_else(|| booster::rule(code))
         .or_else(|| torch::rule(code))
+        .or_else(|| r::rule(code))
+        .or_else(|| executable::directive(code))
+        .or_else(|| paddle::rule(code))
+        .or_else(|| torch7::rule(code))
         .or_else(|| spacy::rule(code))
         .or_else(|| engine::rule(code))
 }

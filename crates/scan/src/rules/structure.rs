@@ -106,6 +106,7 @@ pub(super) fn rule(code: &str) -> &'static Rule {
         "zip" => &ZIP,
         "hdf5" => &super::hdf5::STRUCTURE,
         "pickle" | "joblib" => &PICKLE,
+        "skops" => super::skops::rule(code),
         "tflite" => &super::operator::LITE_INDEX,
         "safetensors" | "gguf" | "npy" | "numpy" | "scipy" | "tensor" => &TENSORS,
         _ => &GENERIC,

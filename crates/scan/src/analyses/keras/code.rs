@@ -60,24 +60,24 @@ fn judge(code: &marshal::Code) -> Shown {
     if code.module_level {
         return Shown::Dangerous(format!("the body of a module where writers put functions; {summary}"));
     }
-    if let Some(what) = dangerous_names(&code.names) {
-        return Shown::Dangerous(format!("{what}; {summary}"));
-    }
-    let texts = code.texts.iter();
-    if let Some(what) = texts.clone().find_map(|t| directive::commands(t)).map(|(_, what)| what) {
-        return Shown::Dangerous(format!("{what}; {summary}"));
-    }
-    match code.texts.iter().find(|t| catalogue::is_code_word(t)) {
-        Some(word) => Shown::Dangerous(format!("{}; {summary}", bounded(word))),
+    match harm(code) {
+        Some(what) => Shown::Dangerous(format!("{what}; {summary}")),
         None => Shown::Code(summary),
     }
+}
+
+/// What shows that code does more than model work: a name, a command, a text.
+pub(crate) fn harm(code: &marshal::Code) -> Option<String> {
+    dangerous_names(&code.names)
+        .or_else(|| code.texts.iter().find_map(|t| directive::commands(t)).map(|(_, what)| what))
+        .or_else(|| code.texts.iter().find(|t| catalogue::is_code_word(t)).map(|word| bounded(word)))
 }
 
 fn bounded(text: &str) -> String {
     escape(&text.chars().take(80).collect::<String>())
 }
 
-fn summary(code: &marshal::Code) -> String {
+pub(crate) fn summary(code: &marshal::Code) -> String {
     let list = |words: Vec<&String>| {
         let shown: Vec<String> = words.iter().take(8).map(|w| bounded(w)).collect();
         if shown.is_empty() { "none".to_string() } else { shown.join(", ") }
@@ -88,7 +88,7 @@ fn summary(code: &marshal::Code) -> String {
 }
 
 /// The first name that shows more than model work, told with the module it is reached through.
-fn dangerous_names(functions: &[Vec<String>]) -> Option<String> {
+pub(crate) fn dangerous_names(functions: &[Vec<String>]) -> Option<String> {
     /// Pairs looked at.
     const MAX: usize = 200;
     let runs = |effect: Effect| {

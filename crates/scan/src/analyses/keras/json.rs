@@ -6,13 +6,15 @@ const MAX_DEPTH: u32 = 400;
 /// Values held at once.
 const MAX_VALUES: usize = 4_000_000;
 
-/// A JSON value. Numbers are not kept: nothing here depends on one.
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
     /// `null`.
     Null,
-    /// `true`, `false`, any number, `NaN`, `Infinity`.
+    /// `true`, `false`, `NaN`, `Infinity`.
     Plain,
+    /// A number, as near as a float comes.
+    Number(f64),
     /// A string.
     Text(String),
     /// An array.
@@ -114,7 +116,10 @@ impl Parser<'_> {
         match word {
             b"null" => Ok(Json::Null),
             b"true" | b"false" | b"NaN" | b"Infinity" | b"-Infinity" => Ok(Json::Plain),
-            [b'-', b'0'..=b'9', ..] | [b'0'..=b'9', ..] => Ok(Json::Plain),
+            [b'-', b'0'..=b'9', ..] | [b'0'..=b'9', ..] => Ok(std::str::from_utf8(word)
+                .ok()
+                .and_then(|w| w.parse().ok())
+                .map_or(Json::Plain, Json::Number)),
             _ => Err(Fail::Syntax(start)),
         }
     }

@@ -8,8 +8,8 @@
 //! Sources: `keras/src/saving/serialization_lib.py` of Keras 3.0 to 3.15, `keras/utils/generic_utils.py` of Keras 2,
 //! `keras/layers/core.py` of Keras 1.2.
 
-mod code;
-mod json;
+pub(crate) mod code;
+pub(crate) mod json;
 mod names;
 mod paths;
 mod walk;
@@ -37,7 +37,7 @@ pub(crate) fn may_be(text: &[u8]) -> bool {
 }
 
 /// Letters written as escapes: no encoder does that, and a key can hide behind it.
-fn spells_letters(text: &[u8]) -> bool {
+pub(crate) fn spells_letters(text: &[u8]) -> bool {
     memchr::memmem::find_iter(text, b"\\u00").any(|at| {
         let digits = text.get(at + 4..at + 6).and_then(|d| std::str::from_utf8(d).ok());
         digits
@@ -82,7 +82,7 @@ pub(crate) fn config(text: &[u8], expect: Expect, cx: &mut Cx<'_>) -> bool {
 }
 
 /// Python's `json` takes bytes in UTF-8, UTF-16 and UTF-32 and tells them by their zeros (`json.detect_encoding`).
-fn decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
     let units = |width: usize, big: bool, skip: usize| -> Vec<u8> {
         let mut out = String::new();
         let mut high = None;

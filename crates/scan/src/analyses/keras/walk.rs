@@ -61,7 +61,7 @@ impl Walk<'_, '_> {
             Json::Text(text) => self.text(text),
             Json::List(items) => {
                 for (n, item) in items.iter().enumerate() {
-                    if !matches!(item, Json::Null | Json::Plain) {
+                    if !matches!(item, Json::Null | Json::Plain | Json::Number(_)) {
                         self.within(&format!("[{n}]"), |w| w.value(item));
                     }
                 }
@@ -70,13 +70,13 @@ impl Walk<'_, '_> {
                 self.keys(pairs);
                 self.objects(value);
                 for (key, v) in pairs {
-                    if !matches!(v, Json::Null | Json::Plain) {
+                    if !matches!(v, Json::Null | Json::Plain | Json::Number(_)) {
                         let shown: String = key.chars().take(60).collect();
                         self.within(&format!(".{shown}"), |w| w.value(v));
                     }
                 }
             }
-            Json::Null | Json::Plain => {}
+            Json::Null | Json::Plain | Json::Number(_) => {}
         }
     }
 
