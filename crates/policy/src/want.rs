@@ -99,6 +99,10 @@ fn join(folder: &str, path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains('\\') {
         return None;
     }
+    // A folder is no file.
+    if matches!(path.rsplit('/').next(), Some("" | "." | "..")) {
+        return None;
+    }
     for part in path.split('/') {
         match part {
             "" | "." => {}
@@ -120,7 +124,7 @@ mod tests {
         assert_eq!(join("", "a.bin").as_deref(), Some("a.bin"));
         assert_eq!(join("onnx/", "./w/../a.bin").as_deref(), Some("onnx/a.bin"));
         assert_eq!(join("onnx/", "../a.bin").as_deref(), Some("a.bin"));
-        for bad in ["../../a", "/a", "a\\b", "", ".."] {
+        for bad in ["../../a", "/a", "a\\b", "", ".", "..", "w/", "../onnx/."] {
             assert_eq!(join("onnx/", bad), None, "{bad}");
         }
     }

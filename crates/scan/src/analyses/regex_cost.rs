@@ -68,7 +68,7 @@ impl Parser<'_> {
             if self.peek() != Some('|') {
                 break;
             }
-            self.at += 1;
+            self.take();
         }
         self.depth -= 1;
         bad
@@ -127,10 +127,10 @@ impl Parser<'_> {
     fn class(&mut self) {
         let mut depth = 1;
         if self.peek() == Some('^') {
-            self.at += 1;
+            self.take();
         }
         if self.peek() == Some(']') {
-            self.at += 1;
+            self.take();
         }
         while depth > 0 {
             match self.take() {
@@ -146,7 +146,7 @@ impl Parser<'_> {
     fn group(&mut self) -> (bool, bool) {
         let (mut atom, mut atomic) = (true, false);
         if self.peek() == Some('?') {
-            self.at += 1;
+            self.take();
             match self.take() {
                 Some('=' | '!') => atom = false,
                 Some('>') => atomic = true,
@@ -156,24 +156,25 @@ impl Parser<'_> {
                     }
                     // A name, or what looks back.
                     while !matches!(self.peek(), None | Some('>' | ')' | '=' | '!')) {
-                        self.at += 1;
+                        self.take();
                     }
-                    self.at += 1;
+                    self.take();
                 }
                 Some('#') => {
                     while !matches!(self.peek(), None | Some(')')) {
-                        self.at += 1;
+                        self.take();
                     }
                     atom = false;
                 }
+                None => {}
                 // Flags, `P<name>`, or a bare `:`.
-                _ => {
+                Some(_) => {
                     self.at -= 1;
                     while !matches!(self.peek(), None | Some(':' | ')' | '>')) {
-                        self.at += 1;
+                        self.take();
                     }
                     if self.peek() != Some(')') {
-                        self.at += 1;
+                        self.take();
                     } else {
                         atom = false;
                     }
@@ -182,7 +183,7 @@ impl Parser<'_> {
         }
         let bad = self.alternatives();
         if self.peek() == Some(')') {
-            self.at += 1;
+            self.take();
         }
         (atom, bad && !atomic)
     }
@@ -212,7 +213,7 @@ impl Parser<'_> {
                 }
                 _ => break,
             }
-            self.at += 1;
+            self.take();
         }
         (least, unbounded, possessive)
     }
