@@ -9,10 +9,13 @@
 //! ```
 //! A line `union U A B …` lists the members of a union.
 
+use super::compressed::all_zero;
 use super::flatbuffer::{Flat, Table};
+use crate::analyses::opaque;
 use crate::cx::{Cx, Stop};
 use std::collections::HashMap;
-use wb_verdict::GapReason;
+use wb_blob::Blob;
+use wb_verdict::{FactKind, GapReason};
 
 /// Tables inside tables deeper than this are none of a model.
 const DEEPEST: u32 = 64;
@@ -162,6 +165,30 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Bytes that no table refers to.
+pub(super) fn unexplained(blob: &Blob, flat: Flat, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    const MAX_TOLD: usize = 20;
+    let mut told = 0;
+    for hole in flat.holes() {
+        let data = blob.sub(hole.at..hole.end);
+        if all_zero(&data)? {
+            continue;
+        }
+        told += 1;
+        if told > MAX_TOLD {
+            break;
+        }
+        let detail = format!("{} bytes of no table of the model", hole.len());
+        cx.gap(GapReason::Unexplained, Some(hole.at), Some(hole.len()), detail);
+        if let Some(what) = opaque::hidden(&data, &data.head(4096)?) {
+            let detail = "in bytes that belong to nothing".to_string();
+            cx.fact(Some(hole.at), FactKind::Hidden { code: what.into(), detail });
+            cx.member(format!("(bytes at {:#x})", hole.at).as_bytes(), &data);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

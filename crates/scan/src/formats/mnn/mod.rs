@@ -1,7 +1,6 @@
 //! MNN models: FlatBuffers by `schema/default/MNN.fbs` of MNN, without an identifier. What can hurt: operators that an
 //! application registers (plugins), weights in a file that an operator names, and whatever the tables hide.
 
-use super::compressed::all_zero;
 use super::flat_layout::{self, Layout, Visitor};
 use super::flatbuffer::{Flat, Table};
 use super::{Claim, Coverage, Format, Probe};
@@ -132,31 +131,7 @@ fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     let root = flat.follow(0)?;
     let mut visitor = Operators { blob, told: HashSet::new(), looked: 0 };
     flat_layout::walk(layout(), "Net", root, &mut flat, &mut visitor, cx)?;
-    unexplained(blob, flat, cx)
-}
-
-/// Bytes that no table refers to.
-fn unexplained(blob: &Blob, flat: Flat, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    const MAX_TOLD: usize = 20;
-    let mut told = 0;
-    for hole in flat.holes() {
-        let data = blob.sub(hole.at..hole.end);
-        if all_zero(&data)? {
-            continue;
-        }
-        told += 1;
-        if told > MAX_TOLD {
-            break;
-        }
-        let detail = format!("{} bytes of no table of the model", hole.len());
-        cx.gap(GapReason::Unexplained, Some(hole.at), Some(hole.len()), detail);
-        if let Some(what) = opaque::hidden(&data, &data.head(4096)?) {
-            let detail = "in bytes that belong to nothing".to_string();
-            cx.fact(Some(hole.at), FactKind::Hidden { code: what.into(), detail });
-            cx.member(format!("(bytes at {:#x})", hole.at).as_bytes(), &data);
-        }
-    }
-    Ok(())
+    flat_layout::unexplained(blob, flat, cx)
 }
 
 struct Operators<'b> {

@@ -1,10 +1,11 @@
 //! Arrays, one after the other, then their names (`NDArray::Load` and `NDArray::LegacyLoad` of MXNet 1.9, `src/ndarray/ndarray.cc`).
 //! The loader allocates what a shape asks for and reads that much.
 
+use super::super::cursor::Cursor;
 use super::super::{leftover, safetensors};
 use crate::cx::{Cx, Stop};
 use std::ops::Range;
-use wb_blob::{Blob, Window};
+use wb_blob::Blob;
 use wb_verdict::{FactKind, escape_bytes};
 
 /// `kMXAPINDArrayListMagic`, and a word that is kept free.
@@ -17,54 +18,23 @@ const V1: u32 = 0xF993_FAC8;
 /// Arrays of more dimensions than this are none of a model.
 const MAX_DIMENSIONS: u32 = 64;
 
-struct Reader {
-    window: Window,
-    len: u64,
-    at: u64,
-}
-
-impl Reader {
-    fn number(&mut self, size: usize) -> Result<u64, Stop> {
-        let v = self.window.view(self.at, size)?;
-        let b = v.get(..size).ok_or_else(|| Stop::malformed(self.at, "a list of arrays that ends early"))?;
-        let n = b.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
-        self.at += size as u64;
-        Ok(n)
+/// The number of elements of a shape of `dims` dimensions of `size` bytes each.
+fn elements(r: &mut Cursor, dims: u32, size: usize) -> Result<u64, Stop> {
+    let start = r.at;
+    if dims > MAX_DIMENSIONS {
+        return Err(Stop::malformed(start, format!("an array of {dims} dimensions")));
     }
-
-    fn u32(&mut self) -> Result<u32, Stop> {
-        Ok(self.number(4)? as u32)
+    let (mut elements, mut without_zeros) = (1u64, 1u64);
+    for _ in 0..dims {
+        let d = r.number(size)?;
+        let d = if size == 8 { u64::try_from(d as i64).ok() } else { Some(d) };
+        let d = d.ok_or_else(|| Stop::malformed(start, "an array of a negative dimension"))?;
+        let product = without_zeros.checked_mul(d.max(1)).filter(|n| *n < 1 << 62);
+        without_zeros =
+            product.ok_or_else(|| Stop::malformed(start, "an array whose number of elements overflows"))?;
+        elements = elements.saturating_mul(d);
     }
-
-    fn skip(&mut self, n: u64) -> Result<Range<u64>, Stop> {
-        let start = self.at;
-        match start.checked_add(n).filter(|end| *end <= self.len) {
-            Some(end) => {
-                self.at = end;
-                Ok(start..end)
-            }
-            None => Err(Stop::malformed(start, format!("{n} bytes announced, {} left", self.len - start))),
-        }
-    }
-
-    /// The number of elements of a shape of `dims` dimensions of `size` bytes each.
-    fn shape(&mut self, dims: u32, size: usize) -> Result<u64, Stop> {
-        let start = self.at;
-        if dims > MAX_DIMENSIONS {
-            return Err(Stop::malformed(start, format!("an array of {dims} dimensions")));
-        }
-        let (mut elements, mut without_zeros) = (1u64, 1u64);
-        for _ in 0..dims {
-            let d = self.number(size)?;
-            let d = if size == 8 { u64::try_from(d as i64).ok() } else { Some(d) };
-            let d = d.ok_or_else(|| Stop::malformed(start, "an array of a negative dimension"))?;
-            let product = without_zeros.checked_mul(d.max(1)).filter(|n| *n < 1 << 62);
-            without_zeros = product
-                .ok_or_else(|| Stop::malformed(start, "an array whose number of elements overflows"))?;
-            elements = elements.saturating_mul(d);
-        }
-        Ok(elements)
-    }
+    Ok(elements)
 }
 
 /// Bytes of one element (`mshadow::TypeFlag`).
@@ -79,7 +49,8 @@ fn element(kind: u32) -> Option<u64> {
 }
 
 pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    let mut r = Reader { window: Window::new(blob.clone(), 64 << 10), len: blob.len(), at: 8 };
+    let mut r = Cursor::new(blob);
+    r.skip(8, 1, "bytes of the magic number")?;
     if r.number(8)? != 0 {
         cx.structure(8, "mxnet-header", "the reserved word of the header is not zero");
     }
@@ -100,8 +71,7 @@ pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     for _ in 0..names {
         cx.budget.entries(1)?;
         let len = r.number(8)?;
-        let name = r.skip(len)?;
-        let text = blob.read_range(name.start..name.end.min(name.start + 200))?;
+        let text = r.bytes(len, 200, "bytes of a name")?;
         if shown.len() < arrays.len() {
             shown.push(escape_bytes(&text));
         }
@@ -120,8 +90,8 @@ pub(super) fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn announced(count: u64, least: u64, r: &Reader, what: &str, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    let left = r.len - r.at;
+fn announced(count: u64, least: u64, r: &Cursor, what: &str, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let left = r.left();
     if count.checked_mul(least).is_some_and(|n| n <= left) {
         return Ok(());
     }
@@ -131,7 +101,7 @@ fn announced(count: u64, least: u64, r: &Reader, what: &str, cx: &mut Cx<'_>) ->
 }
 
 /// One array; its data is noted. Of sparse arrays the parts beside the values are too.
-fn array(r: &mut Reader, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
+fn array(r: &mut Cursor, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
     let start = r.at;
     let magic = r.u32()?;
     if magic != V2 && magic != V3 {
@@ -150,7 +120,7 @@ fn array(r: &mut Reader, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
         arrays.push(r.at..r.at);
         return Ok(());
     };
-    r.skip(8)?;
+    r.skip(8, 1, "bytes of a context")?;
     let size = kind(r)?;
     let mut beside = Vec::new();
     for _ in 0..parts {
@@ -162,46 +132,46 @@ fn array(r: &mut Reader, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
     for (elements, size) in beside {
         let bytes =
             elements.checked_mul(size).ok_or_else(|| Stop::malformed(start, "indices that overflow"))?;
-        r.skip(bytes)?;
+        r.skip(bytes, 1, "bytes of indices")?;
     }
     Ok(())
 }
 
 /// Elements of a shape; `None` if it is not known.
-fn shape(r: &mut Reader, magic: u32) -> Result<Option<u64>, Stop> {
+fn shape(r: &mut Cursor, magic: u32) -> Result<Option<u64>, Stop> {
     let dims = r.u32()?;
     match (magic, dims) {
         (V3, u32::MAX) => Ok(None),
         // A scalar, with numpy's semantics.
         (V3, 0) => Ok(Some(1)),
         (_, 0) => Ok(None),
-        _ => r.shape(dims, 8).map(Some),
+        _ => elements(r, dims, 8).map(Some),
     }
 }
 
 /// Arrays before 0.12: 64-bit dimensions behind a magic number, or 32-bit ones whose number stands in its place.
-fn old_array(r: &mut Reader, magic: u32, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
+fn old_array(r: &mut Cursor, magic: u32, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
     let (dims, size) = if magic == V1 { (r.u32()?, 8) } else { (magic, 4) };
-    let elements = r.shape(dims, size)?;
+    let elements = elements(r, dims, size)?;
     if dims == 0 {
         arrays.push(r.at..r.at);
         return Ok(());
     }
-    r.skip(8)?;
+    r.skip(8, 1, "bytes of a context")?;
     let size = kind(r)?;
     data(r, elements, size, arrays)
 }
 
-fn kind(r: &mut Reader) -> Result<u64, Stop> {
+fn kind(r: &mut Cursor) -> Result<u64, Stop> {
     let at = r.at;
     let kind = r.u32()?;
     element(kind).ok_or_else(|| Stop::malformed(at, format!("elements of type {kind}")))
 }
 
-fn data(r: &mut Reader, elements: u64, size: u64, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
+fn data(r: &mut Cursor, elements: u64, size: u64, arrays: &mut Vec<Range<u64>>) -> Result<(), Stop> {
     let bytes = elements.checked_mul(size);
     let bytes = bytes.ok_or_else(|| Stop::malformed(r.at, "an array whose number of bytes overflows"))?;
-    let range = r.skip(bytes)?;
-    arrays.push(range);
+    let start = r.skip(bytes, 1, "bytes of an array")?;
+    arrays.push(start..r.at);
     Ok(())
 }

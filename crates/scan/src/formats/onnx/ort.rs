@@ -1,6 +1,5 @@
 //! ONNX Runtime's own format (`.ort`): the same graphs in FlatBuffers, by `ort.fbs`. Operators are judged by the same lists.
 
-use super::super::compressed::all_zero;
 use super::super::flat_layout::{self, Layout, Visitor};
 use super::super::flatbuffer::{Flat, Table};
 use super::super::{Claim, Coverage, Format, Probe};
@@ -43,35 +42,12 @@ impl Format for Ort {
 }
 
 fn read(blob: &Blob, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    const MAX_TOLD: usize = 20;
     let mut flat = Flat::new(blob);
     flat.mark(0, 8);
     let root = flat.follow(0)?;
     let mut nodes = Nodes { blob, told: HashSet::new(), looked: 0 };
     flat_layout::walk(layout(), "InferenceSession", root, &mut flat, &mut nodes, cx)?;
-    let mut told = 0;
-    for hole in flat.holes() {
-        let data = blob.sub(hole.at..hole.end);
-        if all_zero(&data)? {
-            continue;
-        }
-        told += 1;
-        if told > MAX_TOLD {
-            break;
-        }
-        let detail = format!("{} bytes of no table of the model", hole.len());
-        cx.gap(GapReason::Unexplained, Some(hole.at), Some(hole.len()), detail);
-        hidden(&data, hole.at, "in bytes that belong to nothing", cx)?;
-    }
-    Ok(())
-}
-
-fn hidden(data: &Blob, at: u64, place: &str, cx: &mut Cx<'_>) -> Result<(), Stop> {
-    if let Some(what) = opaque::hidden(data, &data.head(4096)?) {
-        cx.fact(Some(at), FactKind::Hidden { code: what.into(), detail: place.into() });
-        cx.member(format!("(bytes at {at:#x})").as_bytes(), data);
-    }
-    Ok(())
+    flat_layout::unexplained(blob, flat, cx)
 }
 
 struct Nodes<'b> {
